@@ -1,0 +1,109 @@
+"""From scores to the report as data: estimates, verdict, findings, figures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from auditkit.audit import figures
+from auditkit.audit.attack_info import attack_info
+from auditkit.audit.context import Context
+from auditkit.audit.doubts import doubts
+from auditkit.audit.estimates import estimates
+from auditkit.audit.findings import findings
+from auditkit.audit.limits import limits
+from auditkit.audit.provenance import provenance
+from auditkit.audit.publish import signature_info
+from auditkit.audit.score import Scores
+from auditkit.policy.gate import evaluate
+from auditkit.policy.schema import Policy
+from auditkit.report.base import (
+    Arm,
+    AuditReport,
+    CoverageCurve,
+    Figures,
+    PolicyInfo,
+    ReleaseInfo,
+    RunInfo,
+)
+from auditkit.scoring.coverage import curve_points
+
+
+def assemble(context: Context, scores: Scores, info: RunInfo) -> AuditReport:
+    """The whole report. Everything but ``info`` is the same for the same policy, data, model and seeds."""
+    policy, datasets = context.policy, context.datasets
+    found = estimates(policy, datasets, scores)
+    arm = Arm(name="baseline", mitigation=None, attacker=_attacker(policy), estimates=found)
+    views = {data.name: data.views for data in datasets}
+    leaked = findings(context, scores)
+    return AuditReport(
+        run=info,
+        seed=policy.seed,
+        policy=_policy_info(context),
+        release=ReleaseInfo(**policy.release.model_dump()),
+        signature=signature_info(policy),
+        provenance=_provenance(policy),
+        models=context.state.models,
+        datasets=[data.info() for data in datasets],
+        attacks=[attack_info(attack, context.run) for attack in policy.attacks],
+        calibration=[found.calibration for found in scores.calibrations.values()],
+        positive_controls=[control for found in scores.calibrations.values() for control in found.positive_controls],
+        arms=[arm],
+        findings=leaked.shown,
+        findings_total=leaked.total,
+        index=[found.index for found in scores.calibrations.values()],
+        figures=_figures(context, scores),
+        limits=limits(policy, datasets),
+        verdict=evaluate(policy, [arm], views, doubts(policy, datasets, scores)),
+    )
+
+
+def _attacker(policy: Policy) -> str:
+    """The attacks prompt with token ids of their choice: that takes the weights, whatever the release."""
+    return "open_weights" if policy.release.access == "open-weights" else "open_weights, as an upper bound for api"
+
+
+def _policy_info(context: Context) -> PolicyInfo:
+    state = context.state
+    return PolicyInfo(
+        name=context.policy.name,
+        sha256=state.policy_sha256,
+        preset=state.preset,
+        weaker_than_preset=state.weaker_than_preset,
+        text=state.lock,
+    )
+
+
+def _provenance(policy: Policy) -> dict[str, Any]:
+    models = {"candidate": policy.models.candidate.provenance()}
+    return {**provenance(), "models": models}
+
+
+def _figures(context: Context, scores: Scores) -> Figures:
+    """One set of figures a dataset and attack, in the dataset's first view."""
+    made = Figures(histograms=[], scatters=[], coverage_curves=[], bands=[])
+    for data in context.datasets:
+        view = data.views[0]
+        threshold = scores.calibrations[data.name, view].threshold
+        for attack in context.policy.attacks:
+            key = (attack.label, data.name, view)
+            matches = scores.matches[key]
+            sample = figures.draw_sample(context, data, matches)
+            made.histograms.extend(figures.histograms(data, matches, sample))
+            if attack.kind != "bos_prefix":
+                made.scatters.append(figures.scatter(matches, sample, threshold))
+                made.bands.extend(figures.bands(context, data, matches))
+                made.coverage_curves.append(_curve(key, scores))
+    return made
+
+
+def _curve(key: tuple[str, str, Any], scores: Scores) -> CoverageCurve:
+    side = scores.coverage[key]
+    points = curve_points(side.members.generations)
+    return CoverageCurve(
+        attack=key[0],
+        dataset=key[1],
+        view=key[2],
+        generations=[int(point) for point in points],
+        members=[float(share) for share in side.members.curve(points)],
+        controls=[float(share) for share in side.controls.curve(points)],
+    )

@@ -1,0 +1,150 @@
+"""Calibration of one view of one dataset: the threshold, and whether the instrument would see a leak at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from auditkit.audit.sides import Sides
+from auditkit.policy.schema import CalibrateFpr, Policy
+from auditkit.report.base import Calibration, IndexInfo, PositiveControl
+from auditkit.scoring.base import Embedder, IndexUse, Scores
+from auditkit.scoring.calibration import calibrate
+from auditkit.scoring.positive_controls import (
+    INFORMATIONAL_VARIANTS,
+    LEAST_QUERIES,
+    REQUIRED_VARIANTS,
+    altered_texts,
+    chosen_members,
+    vocabulary_of,
+)
+from auditkit.statistics.intervals import clopper_pearson
+
+LEAST_SENSITIVITY = 0.8
+
+
+@dataclass(frozen=True)
+class DatasetCalibration:
+    """The threshold of one view of one dataset with everything that speaks for or against it."""
+
+    calibration: Calibration
+    positive_controls: list[PositiveControl]
+    index: IndexInfo
+
+    @property
+    def threshold(self) -> float | None:
+        return self.calibration.threshold
+
+    @property
+    def doubts(self) -> list[str]:
+        """Why no verdict on this dataset can be better than inconclusive."""
+        found = [f"{self.calibration.dataset}: {self.calibration.reason}."] if self.threshold is None else []
+        for control in self.positive_controls:
+            if control.required and control.tpr < LEAST_SENSITIVITY:
+                found.append(
+                    f"{control.dataset} ({control.view}): of members with {control.variant.replace('_', ' ')} only "
+                    f"{control.tpr:.0%} are found at the threshold; a leak of that kind could stay unseen."
+                )
+        return found
+
+
+def calibrate_dataset(policy: Policy, sides: Sides) -> DatasetCalibration:
+    """Set or check the threshold on the controls, then try it on members altered in known ways."""
+    null, use = _null_scores(policy, sides)
+    calibration = _calibration(policy, sides, null)
+    positives = _positive_controls(policy, sides, calibration.threshold)
+    index = IndexInfo(
+        dataset=sides.dataset.name,
+        view=sides.view,
+        kind=use.kind,
+        recall_at_1=use.recall_at_1,
+        queries=use.queries,
+        reason=use.reason,
+    )
+    return DatasetCalibration(calibration, positives, index)
+
+
+def _null_scores(policy: Policy, sides: Sides) -> tuple[Scores, IndexUse]:
+    """The null: each control as a query against the whole of the dataset."""
+    _, scores, use = policy.scoring.index.best(np.asarray(sides.controls), sides.members)
+    return scores, use
+
+
+def _calibration(policy: Policy, sides: Sides, null: Scores) -> Calibration:
+    setting = policy.scoring.semantic_threshold
+    to_set, to_evaluate = null[sides.dataset.calibration], null[sides.dataset.evaluation]
+    declared, reason = None, ""
+    if isinstance(setting, CalibrateFpr):
+        found = calibrate(to_set, setting.calibrate_fpr)
+        threshold, reason, declared = found.threshold, found.reason, setting.calibrate_fpr
+        source = "calibrated" if threshold is not None else "uncalibrated"
+    else:
+        threshold, source = setting, "policy"
+        reason = _fixed_threshold_note(policy.scoring.embedder, setting, len(null))
+    fpr, fpr_high = _share_reaching(to_set, threshold)
+    evaluation_fpr, evaluation_high = _share_reaching(to_evaluate, threshold)
+    return Calibration(
+        dataset=sides.dataset.name,
+        view=sides.view,
+        embedder=policy.scoring.embedder.kind,
+        threshold=threshold,
+        source=source,
+        declared_fpr=declared,
+        fpr=fpr,
+        fpr_high=fpr_high,
+        evaluation_fpr=evaluation_fpr,
+        evaluation_fpr_high=evaluation_high,
+        controls=len(null),
+        reason=reason,
+    )
+
+
+def _fixed_threshold_note(embedder: Embedder, threshold: float, controls: int) -> str:
+    """A number in the policy is only as good as where it comes from."""
+    if threshold == embedder.published_threshold:
+        return "the threshold that was published for this embedder"
+    return "fixed by the policy" + ("" if controls else ", and no controls say what it means for this embedder")
+
+
+def _share_reaching(scores: Scores, threshold: float | None) -> tuple[float | None, float | None]:
+    """The share at or above the threshold, with the upper end of its interval."""
+    if threshold is None or not len(scores):
+        return None, None
+    reaching = int((scores >= threshold).sum())
+    return reaching / len(scores), float(clopper_pearson(reaching, len(scores))[1])
+
+
+def _positive_controls(policy: Policy, sides: Sides, threshold: float | None) -> list[PositiveControl]:
+    if threshold is None:
+        return []
+    corpus, view = sides.dataset.members, sides.view
+    records = [corpus.records[i] for i in chosen_members(len(corpus.records), policy.seed)]
+    words = vocabulary_of(corpus.texts(view))
+    variants = (*REQUIRED_VARIANTS, *INFORMATIONAL_VARIANTS)
+    altered = {variant: altered_texts(variant, records, view, policy.seed, words) for variant in variants}
+    # An alteration that hardly any record admits (no numbers to change) says nothing of the instrument.
+    least = min(LEAST_QUERIES, len(records))
+    return [
+        _try_variant(policy, sides, threshold, variant, queries)
+        for variant, queries in altered.items()
+        if len(queries) >= least
+    ]
+
+
+def _try_variant(policy: Policy, sides: Sides, threshold: float, variant: str, queries: list[str]) -> PositiveControl:
+    """One kind of alteration: the share of altered members whose best match reaches the threshold."""
+    vectors = policy.scoring.embedder.embed(queries)
+    _, scores, _ = policy.scoring.index.best(vectors, sides.members)
+    hits = int((scores >= threshold).sum())
+    low, high = clopper_pearson(hits, len(queries))
+    return PositiveControl(
+        dataset=sides.dataset.name,
+        view=sides.view,
+        variant=variant,
+        tpr=hits / len(queries),
+        low=low,
+        high=high,
+        queries=len(queries),
+        required=variant in REQUIRED_VARIANTS,
+    )

@@ -1,0 +1,86 @@
+"""The leaked records with their best evidence, chosen by rule: one a near-duplicate cluster, highest score first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from auditkit.audit.context import Context
+from auditkit.audit.prepare import PreparedDataset
+from auditkit.audit.score import Scores
+from auditkit.audit.texts import chosen_texts
+from auditkit.corpus.identity import keyed_id
+from auditkit.report.base import Finding
+from auditkit.scoring.matches import top_findings
+from auditkit.scoring.strings import exact_similarities
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the report shows, and how many leaked clusters there are in all."""
+
+    shown: list[Finding]
+    total: int
+
+
+@dataclass(frozen=True)
+class Leak:
+    """One leaked record: which, by which generation, and how near."""
+
+    data: PreparedDataset
+    record: int
+    attack: str
+    ordinal: int
+    score: float
+
+
+def findings(context: Context, scores: Scores) -> Findings:
+    """The report's share of the leaked records, spread evenly over the datasets."""
+    share = max(1, context.policy.report.max_findings // len(context.datasets))
+    each = [_of_dataset(context, data, scores, share) for data in context.datasets]
+    return Findings([finding for found in each for finding in found.shown], sum(found.total for found in each))
+
+
+def _of_dataset(context: Context, data: PreparedDataset, scores: Scores, cap: int) -> Findings:
+    """Best evidence over all attacks; whole records where there are any, else prompts."""
+    view = data.views[0]
+    names = [attack.label for attack in context.policy.attacks]
+    members = [scores.coverage[name, data.name, view].members for name in names]
+    best = np.stack([side.best_score for side in members])
+    attack = best.argmax(axis=0)  # ties to the attack that the policy names first
+    records = np.arange(best.shape[1])
+    generation = np.stack([side.best_index for side in members])[attack, records]
+    threshold = scores.calibrations[data.name, view].threshold
+    top = top_findings(best[attack, records], generation, data.clusters, threshold, cap)
+    leaks = [
+        Leak(data, int(record), names[attack[record]], int(ordinal), float(score))
+        for record, ordinal, score in zip(top.record, top.generation, top.score, strict=True)
+    ]
+    texts = {
+        name: chosen_texts(context.run, name, data, view, [leak.ordinal for leak in leaks if leak.attack == name])
+        for name in {leak.attack for leak in leaks}
+    }
+    return Findings([_finding(leak, texts[leak.attack][leak.ordinal], context.secret) for leak in leaks], top.total)
+
+
+def _finding(leak: Leak, text: str, secret: bytes) -> Finding:
+    data, view = leak.data, leak.data.views[0]
+    record = data.members.records[leak.record]
+    generation = f"{leak.attack}/{leak.ordinal:07d}"
+    return Finding(
+        id=keyed_id(secret, "find", f"{data.name}/{record.id}/{generation}"),
+        dataset=data.name,
+        record=keyed_id(secret, "rec", f"{data.name}/{record.id}"),
+        generation=keyed_id(secret, "gen", generation),
+        generation_id=generation,
+        record_index=leak.record,
+        view=view,
+        measure="embedding",
+        score=leak.score,
+        levenshtein=float(exact_similarities([text], [record.view(view)])[0]),
+        record_text=record.view(view),
+        generation_text=text,
+        file=record.file,
+        line=record.line,
+    )

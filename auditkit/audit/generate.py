@@ -1,0 +1,36 @@
+"""The generation stage: every attack's requests, each kept on disk as soon as it is sampled."""
+
+from __future__ import annotations
+
+from auditkit.attacks.base import Attack
+from auditkit.audit import generations
+from auditkit.audit.context import Context
+from auditkit.models.base import LanguageModel
+
+
+def generate(context: Context) -> None:
+    """Sample what is not yet on disk. A run that has it all does not even open the model."""
+    policy, run = context.policy, context.run
+    waiting = [attack for attack in policy.attacks if not run.generations_file(attack.label).exists()]
+    if not waiting:
+        return
+    with policy.models.candidate.open("candidate") as model:
+        for attack in waiting:
+            _run_attack(context, attack, model)
+
+
+def _run_attack(context: Context, attack: Attack, model: LanguageModel) -> None:
+    prefixes = attack.prefixes(model)
+    requests = list(attack.requests(prefixes, context.policy.models.candidate.batch_size))
+    parts = [generations.part_file(context.run.work, request) for request in requests]
+    done = sum(request.count for request, part in zip(requests, parts, strict=True) if part.exists())
+    with context.progress.stage(f"attack {attack.label}", attack.samples, "generations", done) as stage:
+        for request, part in zip(requests, parts, strict=True):
+            if part.exists():
+                continue
+            samples = model.sample(request)
+            generations.write_part(part, samples)
+            context.log.append("sampled", attack=attack.label, first=request.first_ordinal, count=len(samples))
+            stage.advance(len(samples), sum(len(sample.token_ids) for sample in samples))
+    generations.merge(parts, context.run.generations_file(attack.label), attack.label, prefixes)
+    context.log.append("attack_finished", attack=attack.label, generations=attack.samples)

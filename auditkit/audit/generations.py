@@ -1,0 +1,98 @@
+"""Generations on disk: one Parquet part a sampling request, merged when an attack is complete."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from auditkit.files import replacing
+from auditkit.records import Generation, Prefix, SamplingRequest
+from auditkit.report.base import PrefixInfo
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BATCH = 4096
+
+
+def part_file(work: Path, request: SamplingRequest) -> Path:
+    """Where the samples of one request are kept until the attack is complete."""
+    return work / f"generations-{request.attack}-{request.first_ordinal:09d}.parquet"
+
+
+def write_part(path: Path, generations: list[Generation]) -> None:
+    """Write one request's samples, whole or not at all."""
+    import pyarrow.parquet as pq
+
+    with replacing(path) as temporary:
+        pq.write_table(_table(generations), temporary, compression="zstd")
+
+
+def merge(parts: list[Path], target: Path, attack: str, prefixes: list[Prefix]) -> None:
+    """All parts in order as one file that also says which literal prefixes were used; then the parts go."""
+    import pyarrow.parquet as pq
+
+    schema = _schema().with_metadata({"attack": attack, "prefixes": json.dumps([vars_of(p) for p in prefixes])})
+    with replacing(target) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        for part in parts:
+            writer.write_table(pq.read_table(part).cast(schema))
+    for part in parts:
+        part.unlink()
+
+
+def vars_of(prefix: Prefix) -> dict[str, Any]:
+    """A prefix with its digest, as the report prints it."""
+    return PrefixInfo(
+        name=prefix.name,
+        text=prefix.text,
+        token_ids=list(prefix.token_ids),
+        sha256=hashlib.sha256(prefix.text.encode("utf-8", "surrogatepass")).hexdigest(),
+        note=prefix.note,
+    ).model_dump()
+
+
+def prefixes_of(path: Path) -> list[PrefixInfo]:
+    """The literal prefixes behind a file of generations."""
+    import pyarrow.parquet as pq
+
+    return [PrefixInfo(**found) for found in json.loads(pq.read_schema(path).metadata[b"prefixes"])]
+
+
+def read(path: Path, batch: int = BATCH) -> Iterator[list[Generation]]:
+    """The generations of an attack in ordinal order, at most ``batch`` at a time."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        attack = file.schema_arrow.metadata[b"attack"].decode()
+        for table in file.iter_batches(batch_size=batch):
+            yield [_generation(attack, row) for row in table.to_pylist()]
+
+
+def _generation(attack: str, row: dict[str, Any]) -> Generation:
+    return Generation(**{**row, "attack": attack, "turns": tuple(row["turns"]), "token_ids": tuple(row["token_ids"])})
+
+
+def _schema() -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema(
+        {
+            "prefix": pa.string(),
+            "ordinal": pa.int64(),
+            "seed": pa.int64(),
+            "turns": pa.list_(pa.string()),
+            "token_ids": pa.list_(pa.int32()),
+            "finish": pa.string(),
+            "turn_change": pa.string(),
+        }
+    )
+
+
+def _table(generations: list[Generation]) -> pa.Table:
+    import pyarrow as pa
+
+    schema = _schema()
+    return pa.table({name: [getattr(g, name) for g in generations] for name in schema.names}, schema=schema)

@@ -1,0 +1,31 @@
+"""What an audit does not show, as sentences for the report."""
+
+from __future__ import annotations
+
+from auditkit.audit.prepare import PreparedDataset
+from auditkit.policy.schema import Policy
+
+
+def limits(policy: Policy, datasets: list[PreparedDataset]) -> list[str]:
+    """The limits of this very audit, the general ones last."""
+    found = []
+    if not any(attack.kind != "bos_prefix" for attack in policy.attacks):
+        found.append("Only the baseline attack was run: nothing was asked through the chat template.")
+    if policy.release.access == "api":
+        found.append(
+            "The attacks were made with access to the weights. Whoever reaches the model through an API alone can do "
+            "less: the figures are an upper estimate of what these attacks would find there."
+        )
+    found += [
+        f"The controls of {data.name} are taken at the policy's word: that they were never trained on was not proved."
+        for data in datasets
+        if data.controls.records
+    ]
+    found += [
+        "Other attacks, more samples or another sampler may extract more. A pass says that these attacks, at this "
+        "strength, found no more than the limit; it does not say that nothing can be extracted.",
+        "Intervals speak of chance in sampling, with the declared data and controls held fixed.",
+        "Text that is not in the declared datasets was not looked for.",
+        "Paraphrases were not tried as positive controls: how well the embedder finds them in this data is not measured.",
+    ]
+    return found

@@ -1,0 +1,144 @@
+"""One attack against one view of one dataset: the best match of every generation, and what was hit, on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from auditkit.audit import generations
+from auditkit.audit.context import Context
+from auditkit.audit.run_folder import RunFolder
+from auditkit.audit.sides import Sides
+from auditkit.files import replacing
+from auditkit.records import Generation, View
+from auditkit.scoring.base import Scores, Vectors
+from auditkit.scoring.string_pairs import MEASURES
+from auditkit.scoring.strings import StringIndex
+
+Integers = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+COLUMNS = {
+    "ordinal": "int64",
+    "complete": "bool",
+    "record": "int64",
+    "score": "float32",
+    "control": "int64",
+    "control_score": "float32",
+    "levenshtein_record": "int64",
+    "levenshtein": "float64",
+    "indel_record": "int64",
+    "indel": "float64",
+}
+
+
+@dataclass(frozen=True)
+class AttackMatches:
+    """The best match of every generation of an attack in one view of one dataset; all arrays are (n,).
+
+    ``record`` is the nearest member by embedding and ``score`` its cosine; ``control`` and ``control_score`` the same
+    among the evaluation controls (positions in the corpus of controls). ``levenshtein`` and ``indel`` are 0, and their
+    record -1, under the policy's floor. ``complete`` tells generations that reached the end of this view.
+    """
+
+    attack: str
+    dataset: str
+    view: View
+    ordinal: Integers
+    complete: npt.NDArray[np.bool_]
+    record: Integers
+    score: Scores
+    control: Integers
+    control_score: Scores
+    levenshtein_record: Integers
+    levenshtein: Floats
+    indel_record: Integers
+    indel: Floats
+
+    @property
+    def unscored(self) -> int:
+        """Generations whose end was not seen."""
+        return int((~self.complete).sum())
+
+    @property
+    def unscored_share(self) -> float:
+        return self.unscored / len(self.complete) if len(self.complete) else 1.0
+
+
+def match_attack(context: Context, attack: str, sides: Sides, queries: Vectors) -> AttackMatches:
+    """Match what is not yet matched, and read it back."""
+    path = context.run.matches_file(attack, sides.dataset.name, sides.view)
+    if not path.exists():
+        _write(path, context, attack, sides, queries)
+    return _read(path, attack, sides.dataset.name, sides.view)
+
+
+def _write(path: Path, context: Context, attack: str, sides: Sides, queries: Vectors) -> None:
+    """Nearest member and control by embedding, all at once; then the strings, a batch of generations at a time."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    vector_columns = _nearest(context, sides, queries)
+    strings = StringIndex(sides.dataset.members.texts(sides.view))
+    schema = pa.schema(_arrow_types())
+    label = f"match {attack} with {sides.dataset.name}"
+    with (
+        replacing(path) as temporary,
+        pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
+        context.progress.stage(label, len(queries), "generations") as stage,
+    ):
+        for start, batch in _batches(context.run, attack):
+            columns: dict[str, Any] = {
+                "ordinal": [generation.ordinal for generation in batch],
+                "complete": [generation.complete(sides.view) for generation in batch],
+            }
+            columns |= {name: column[start : start + len(batch)] for name, column in vector_columns.items()}
+            columns |= _string_columns(strings, sides.dataset.seen_texts(batch, sides.view), context)
+            writer.write_table(pa.table(columns, schema=schema))
+            stage.advance(len(batch))
+
+
+def _nearest(context: Context, sides: Sides, queries: Vectors) -> dict[str, Any]:
+    index, evaluation = context.policy.scoring.index, sides.dataset.evaluation
+    record, score, _ = index.best(queries, sides.members)
+    nearest, control_score, _ = index.best(queries, sides.evaluation)
+    if not len(evaluation):  # no control, no score: 0 stands for "nothing near", never NaN
+        control, control_score = nearest, np.zeros_like(score)
+    else:
+        control = evaluation[nearest]
+    return {"record": record, "score": score, "control": control, "control_score": control_score}
+
+
+def _string_columns(strings: StringIndex, texts: list[str], context: Context) -> dict[str, Any]:
+    columns: dict[str, Any] = {}
+    for measure in MEASURES:
+        found, similarity = strings.best(texts, measure, context.policy.scoring.string_floor)
+        columns |= {f"{measure}_record": found, measure: similarity}
+    return columns
+
+
+def _arrow_types() -> dict[str, Any]:
+    import pyarrow as pa
+
+    kinds = {"int64": pa.int64(), "float32": pa.float32(), "float64": pa.float64(), "bool": pa.bool_()}
+    return {name: kinds[kind] for name, kind in COLUMNS.items()}
+
+
+def _batches(run: RunFolder, attack: str) -> Iterator[tuple[int, list[Generation]]]:
+    start = 0
+    for batch in generations.read(run.generations_file(attack)):
+        yield start, batch
+        start += len(batch)
+
+
+def _read(path: Path, attack: str, dataset: str, view: View) -> AttackMatches:
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(path)
+    arrays = {name: table[name].to_numpy() for name in COLUMNS}
+    return AttackMatches(attack=attack, dataset=dataset, view=view, **arrays)

@@ -1,0 +1,208 @@
+"""What can be known before a run: every problem at once, and what the run would take. No model is opened."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from auditkit.audit.prepare import PreparedDataset, prepare_dataset
+from auditkit.audit.publish import check_formats, signing_keys
+from auditkit.errors import AuditkitError, Problem, ProblemsError
+from auditkit.models.base import ModelPreflight
+from auditkit.policy.load import weaker_than_preset
+from auditkit.policy.power import Sizes, unreachable
+from auditkit.policy.schema import Policy
+
+BYTES_PER_TOKEN = 8  # ids, text and matches of a generated token, as measured on Parquet evidence
+GENERATION_EFFICIENCY = 0.25  # of what a plain matrix product reaches on the same machine
+
+
+@dataclass
+class Preflight:
+    """Everything that ``auditkit check`` tells."""
+
+    problems: list[Problem] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    facts: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems
+
+    def tell(self, section: str, sentence: str) -> None:
+        """Add a fact under a heading."""
+        self.facts.setdefault(section, []).append(sentence)
+
+
+def preflight(policy: Policy, out: Path) -> Preflight:
+    """Check everything that can be checked without opening a model."""
+    found = Preflight()
+    found.warnings += weaker_than_preset(policy)
+    datasets = _datasets(policy, found)
+    parameters = _models(policy, found)
+    _gate(policy, datasets, found)
+    _output(policy, found)
+    _needs(policy, datasets, parameters, out, found)
+    _what_leaves(policy, found)
+    return found
+
+
+def _datasets(policy: Policy, found: Preflight) -> list[PreparedDataset]:
+    read = []
+    for position, section in enumerate(policy.datasets):
+        if section.path.startswith("hub://") or (section.controls or "").startswith("hub://"):
+            found.warnings.append(
+                f"{section.name} comes from a hub: its records and controls are checked when it is run"
+            )
+            continue
+        try:
+            data = prepare_dataset(section, policy.scoring.string_threshold, secret=b"check")
+        except ProblemsError as error:
+            found.problems += error.problems
+            continue
+        except AuditkitError as error:
+            found.problems.append(_problem(policy, f"datasets.{position}.path", error))
+            continue
+        read.append(data)
+        _tell_dataset(data, found)
+    return read
+
+
+def _tell_dataset(data: PreparedDataset, found: Preflight) -> None:
+    info = data.info()
+    found.tell(
+        "datasets",
+        f"{info.name}: {info.records:,} records ({info.duplicates:,} exact duplicates, {info.clusters:,} distinct), "
+        f"{info.controls:,} controls ({info.calibration_controls:,} calibrate, {info.evaluation_controls:,} evaluate)",
+    )
+    for name, digest in {**data.members.file_digests, **data.controls.file_digests}.items():
+        found.tell("digests", f"sha256 {digest}  {name}")
+    if not info.controls:
+        found.warnings.append(f"{info.name} has no controls: nothing can be calibrated or adjusted")
+
+
+def _models(policy: Policy, found: Preflight) -> int:
+    """Tell of each declared model; the candidate's parameters (0 where unknown)."""
+    parameters = 0
+    for role, backend in (("candidate", policy.models.candidate), ("base", policy.models.base)):
+        if backend is None:
+            continue
+        try:
+            model = backend.preflight(role)
+        except AuditkitError as error:
+            found.problems.append(_problem(policy, f"models.{role}", error))
+            continue
+        found.warnings += [f"{role}: {warning}" for warning in model.warnings]
+        if model.identity:
+            found.tell("models", f"{role}: {model.identity.parameters:,} parameters, sha256 {model.identity.sha256}")
+            parameters = parameters or model.identity.parameters
+        if role == "candidate" and model.identity:
+            _prefixes(policy, model, found)
+    return parameters
+
+
+def _prefixes(policy: Policy, model: ModelPreflight, found: Preflight) -> None:
+    from auditkit.models.chat_template import template_prefix
+
+    if not any(attack.kind == "template_prefix" for attack in policy.attacks):
+        return
+    if model.chat_template is None:
+        error = AuditkitError("the candidate carries no chat template", "give the attack a prefix: {literal: ...}")
+        found.problems.append(_problem(policy, "models.candidate", error))
+        return
+    for label, system in (("with the template's default system text", None), ("without a system turn", "")):
+        try:
+            prefix = template_prefix(
+                model.chat_template,
+                bos_token=model.bos_token,
+                eos_token=model.eos_token,
+                system=system,
+                date=model.template_date,
+            )
+            found.tell("prefix", f"{label}: {prefix!r}")
+        except AuditkitError as error:
+            found.problems.append(_problem(policy, "models.candidate", error))
+
+
+def _gate(policy: Policy, datasets: list[PreparedDataset], found: Preflight) -> None:
+    sizes = {
+        data.name: Sizes(len(np.unique(data.clusters)), len(data.calibration), len(data.evaluation))
+        for data in datasets
+    }
+    for position, message, remedy in unreachable(policy, sizes):
+        found.problems.append(_problem(policy, f"gate.{position}", AuditkitError(message, remedy)))
+
+
+def _output(policy: Policy, found: Preflight) -> None:
+    for check in (check_formats, signing_keys):
+        try:
+            check(policy)
+        except AuditkitError as error:
+            found.problems.append(_problem(policy, "report", error))
+
+
+def _needs(policy: Policy, datasets: list[PreparedDataset], parameters: int, out: Path, found: Preflight) -> None:
+    """Disk, time and money, each said to be an estimate."""
+    tokens = sum(attack.samples * attack.max_new_tokens for attack in policy.attacks)
+    space = tokens * BYTES_PER_TOKEN
+    existing = next(folder for folder in (out.resolve(), *out.resolve().parents) if folder.exists())
+    free = shutil.disk_usage(existing).free
+    found.tell("needs", f"disk: at most about {space / 1e9:.2f} GB in {out}, where {free / 1e9:.0f} GB are free")
+    if space > free:
+        error = AuditkitError(
+            f"{out} has room for {free / 1e9:.1f} GB, and the run may take {space / 1e9:.1f} GB", "--out"
+        )
+        found.problems.append(_problem(policy, "attacks", error))
+    if parameters:
+        hours = 2 * parameters * tokens / (_matrix_flops() * GENERATION_EFFICIENCY) / 3600
+        found.tell(
+            "needs", f"time: up to {tokens:,} tokens, very roughly {_duration(hours)} on this machine's processor"
+        )
+    characters = sum(len(text) for data in datasets for text in data.members.texts("record")) + tokens * 4
+    cost = policy.scoring.embedder.estimated_cost(characters)
+    if cost:
+        found.tell("needs", f"money: about {cost:,.2f} US dollars for {characters:,} characters of embeddings")
+
+
+def _matrix_flops() -> float:
+    """Floating-point operations a second of a plain float32 matrix product, measured in a few milliseconds."""
+    matrix = np.ones((768, 768), np.float32)
+    matrix @ matrix
+    started = time.perf_counter()
+    for _ in range(4):
+        matrix @ matrix
+    return 4 * 2 * 768**3 / (time.perf_counter() - started)
+
+
+def _duration(hours: float) -> str:
+    if hours < 1 / 60:
+        return "under a minute"
+    return f"{hours * 60:.0f} minutes" if hours < 2 else f"{hours:,.0f} hours"
+
+
+def _what_leaves(policy: Policy, found: Preflight) -> None:
+    if not policy.scoring.embedder.external:
+        found.tell("privacy", "nothing leaves this machine")
+        return
+    leaving = [section.name for section in policy.datasets if section.external_processing == "allow"]
+    found.tell(
+        "privacy", f"texts of {', '.join(leaving)} and all generations are sent to {policy.scoring.embedder.kind}"
+    )
+
+
+def _problem(policy: Policy, path: str, error: AuditkitError) -> Problem:
+    """A problem at the line of the policy where its cause stands, or the nearest section above."""
+    return Problem(policy.source.file, next(_lines(policy, path), None), error.message, error.hint)
+
+
+def _lines(policy: Policy, path: str) -> Iterator[int]:
+    parts = path.split(".")
+    for length in range(len(parts), 0, -1):
+        line = policy.source.lines.get(".".join(parts[:length]))
+        if line:
+            yield line

@@ -1,0 +1,171 @@
+"""Everything that is known before a model is opened: records, controls, digests, clusters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from auditkit.corpus.base import Corpus
+from auditkit.corpus.fields import FieldMap, TraceMarkers
+from auditkit.corpus.merkle import corpus_root
+from auditkit.corpus.overlap import exact_overlap
+from auditkit.corpus.read import read_corpus
+from auditkit.corpus.trace import cut_trace
+from auditkit.errors import DataError, Problem
+from auditkit.policy.schema import DatasetSection, Fields, Policy, Trace
+from auditkit.records import Generation, View
+from auditkit.report.base import DatasetInfo
+from auditkit.scoring.calibration import split_controls
+from auditkit.scoring.near_duplicates import near_duplicate_clusters
+
+Labels = npt.NDArray[np.int64]
+Indices = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class PreparedDataset:
+    """A declared dataset as read, its controls split in two halves, near-duplicates labelled as clusters."""
+
+    section: DatasetSection
+    members: Corpus
+    controls: Corpus
+    merkle_root: str
+    near_duplicate_threshold: float
+
+    @property
+    def name(self) -> str:
+        return self.section.name
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        return self.members.views
+
+    @cached_property
+    def clusters(self) -> Labels:
+        """(records,) near-duplicate cluster of each member."""
+        return near_duplicate_clusters(self.members.texts("record"), self.near_duplicate_threshold)
+
+    @cached_property
+    def control_clusters(self) -> Labels:
+        """(controls,) near-duplicate cluster of each control."""
+        return near_duplicate_clusters(self.controls.texts("record"), self.near_duplicate_threshold)
+
+    @cached_property
+    def control_halves(self) -> tuple[Indices, Indices]:
+        """Controls that set the threshold, controls that evaluate; a cluster is never split."""
+        return split_controls([record.id for record in self.controls.records], self.control_clusters)
+
+    @property
+    def calibration(self) -> Indices:
+        return self.control_halves[0]
+
+    @property
+    def evaluation(self) -> Indices:
+        return self.control_halves[1]
+
+    @property
+    def trace(self) -> TraceMarkers | None:
+        return trace_markers(self.section.trace)
+
+    def seen_texts(self, batch: list[Generation], view: View) -> list[str]:
+        """Generations as this dataset sees them: where it declares trace markers, reasoning is cut."""
+        texts = [generation.view(view) for generation in batch]
+        return [cut_trace(text, self.trace) for text in texts] if self.trace else texts
+
+    def info(self) -> DatasetInfo:
+        """What the report says of it."""
+        section = self.section
+        return DatasetInfo(
+            name=self.name,
+            stage=section.stage,
+            records=len(self.members.records),
+            controls=len(self.controls.records),
+            calibration_controls=len(self.calibration),
+            evaluation_controls=len(self.evaluation),
+            duplicates=self.members.duplicates,
+            clusters=len(np.unique(self.clusters)),
+            bad_lines=len(self.members.bad) + len(self.controls.bad),
+            merkle_root=self.merkle_root,
+            licence=section.licence,
+            owner=section.owner,
+            classification=section.classification,
+            external_processing=section.external_processing,
+            views=list(self.views),
+        )
+
+
+def prepare(policy: Policy, secret: bytes) -> list[PreparedDataset]:
+    """Read every dataset and its controls.
+
+    Raises:
+        DataError: bad lines above the declared share, or a control that repeats a member.
+    """
+    return [prepare_dataset(section, policy.scoring.string_threshold, secret) for section in policy.datasets]
+
+
+def prepare_dataset(section: DatasetSection, near_duplicate_threshold: float, secret: bytes) -> PreparedDataset:
+    """Read one dataset with its controls.
+
+    Raises:
+        DataError: as for ``prepare``.
+    """
+    members, controls = read_members(section), read_controls(section)
+    _refuse_leaky_controls(section, members, controls)
+    return PreparedDataset(section, members, controls, corpus_root(members, secret), near_duplicate_threshold)
+
+
+def read_members(section: DatasetSection) -> Corpus:
+    """The declared dataset."""
+    return read_corpus(
+        section.path,
+        field_map(section.fields),
+        dataset=section.name,
+        split="member",
+        max_bad_share=section.max_bad_share,
+        trace=trace_markers(section.trace),
+    )
+
+
+def read_controls(section: DatasetSection) -> Corpus:
+    """The controls, an empty corpus where none are declared."""
+    if section.controls is None:
+        return Corpus(section.name, "control", (), (), 0, {})
+    return read_corpus(
+        section.controls,
+        field_map(section.controls_fields or section.fields),
+        dataset=section.name,
+        split="control",
+        max_bad_share=section.max_bad_share,
+        trace=trace_markers(section.trace),
+    )
+
+
+def field_map(fields: Fields) -> FieldMap:
+    """The policy's field names as the corpus room takes them."""
+    return FieldMap(**fields.model_dump())
+
+
+def trace_markers(trace: Trace | None) -> TraceMarkers | None:
+    """The policy's trace markers as the corpus room takes them."""
+    return TraceMarkers(**trace.model_dump()) if trace else None
+
+
+def _refuse_leaky_controls(section: DatasetSection, members: Corpus, controls: Corpus) -> None:
+    """A control that repeats a member would raise the threshold and hide leaks."""
+    overlap = exact_overlap(members, controls)
+    if not overlap:
+        return
+    shown = [(members.records[m], controls.records[c]) for m, c in overlap[:20]]
+    problems = [
+        Problem(
+            Path(c.file), c.line, f"this control of {section.name} repeats the member at {Path(m.file).name}:{m.line}"
+        )
+        for m, c in shown
+    ]
+    last = problems[-1]
+    more = f"{len(overlap):,} controls repeat members in all; take them out: a control must never have been trained on"
+    raise DataError([*problems[:-1], Problem(last.file, last.line, last.message, more)])

@@ -1,0 +1,155 @@
+"""The last stage: formats, signatures, attestation. The attestation is written last, and makes a run finished."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from auditkit.audit.context import Context
+from auditkit.audit.events import EventLog
+from auditkit.audit.run_folder import RunFolder
+from auditkit.audit.state import RunState
+from auditkit.errors import AuditkitError
+from auditkit.policy.schema import Policy, Sign
+from auditkit.registry import plugin_class
+from auditkit.report.base import AuditReport, ReportFormat, SignatureInfo
+from auditkit.signing.attestation import attest
+from auditkit.signing.base import (
+    PDFS,
+    AuditPredicate,
+    DatasetFacts,
+    ModelFacts,
+    PolicyFacts,
+    RuleFacts,
+    VerdictFacts,
+)
+
+if TYPE_CHECKING:
+    from auditkit.signing.keys import SigningKeys
+
+
+def publish(context: Context, report: AuditReport) -> None:
+    """Write every declared format, sign, and close the run."""
+    policy, run, log = context.policy, context.run, context.log
+    keys = signing_keys(policy)
+    for warning in keys.warnings if keys else ():
+        context.progress.note(f"warning: {warning}")
+    with context.progress.stage("write reports", len(report_formats(policy)), "formats") as stage:
+        for wanted in report_formats(policy):
+            for path in wanted.write(report, run.path):
+                log.append("written", file=path.name)
+            stage.advance(1)
+    _sign_pdfs(run, keys, log)
+    run.drop_work()
+    log.append("closed", verdict=report.verdict.outcome)
+    attest(run.path, _predicate(report, context.state), keys)
+
+
+def report_formats(policy: Policy) -> list[ReportFormat]:
+    """The declared formats; audit.json always, and first: everything else can be made again from it."""
+    kinds = dict.fromkeys(["json", *policy.report.formats])
+    return [plugin_class("formats", kind).model_validate({"kind": kind}) for kind in kinds]
+
+
+def check_formats(policy: Policy) -> None:
+    """Refuse before the run what could not be written after it.
+
+    Raises:
+        AuditkitError: a format needs an extra that is not installed.
+    """
+    for wanted in report_formats(policy):
+        if lacking := wanted.missing():
+            raise AuditkitError(
+                f"the format {wanted.kind} cannot be written here",
+                f"pip install 'auditkit[{lacking}]', or leave it out",
+            )
+
+
+def signing_keys(policy: Policy) -> SigningKeys | None:
+    """The keys to sign with, or None where the policy says ``sign: none``.
+
+    Raises:
+        SigningError: the policy asks for a signature and there is no usable key.
+    """
+    from auditkit.signing.keys import load_signing_keys, resolve
+    from auditkit.signing.pdf_signature import require_pyhanko
+
+    sign = policy.report.sign
+    if not isinstance(sign, Sign):
+        return None
+    keys = load_signing_keys(resolve(sign.key), policy.source.file.parent / sign.certificate)
+    if "pdf" in policy.report.formats:
+        require_pyhanko()
+    return keys
+
+
+def signature_info(policy: Policy) -> SignatureInfo:
+    """What the pages say of the signature."""
+    keys = signing_keys(policy)
+    if keys is None:
+        return SignatureInfo(signed=False, label=policy.report.label)
+    label = policy.report.label or keys.label
+    return SignatureInfo(signed=True, label=label, key_id=keys.key_id, certificate_subject=keys.subject)
+
+
+def load_report(run: RunFolder) -> AuditReport:
+    """The report of a finished run."""
+    from auditkit.report.json_format import load
+
+    return load(run.audit_file)
+
+
+def render_again(run: RunFolder, out: Path, kinds: tuple[str, ...]) -> list[Path]:
+    """Render a finished run's report in the given formats into another folder; the run stays as it was signed."""
+    from auditkit.files import make_folder
+
+    report = load_report(run)
+    make_folder(out)
+    formats = [plugin_class("formats", kind).model_validate({"kind": kind}) for kind in kinds]
+    return [path for wanted in formats for path in wanted.write(report, out)]
+
+
+def _sign_pdfs(run: RunFolder, keys: SigningKeys | None, log: EventLog) -> None:
+    from auditkit.signing.pdf_signature import sign_pdf
+
+    for name in PDFS:
+        if keys and (run.path / name).exists():
+            sign_pdf(run.path / name, keys, reason=f"auditkit audit {run.id}")
+            log.append("signed", file=name, key=keys.key_id)
+
+
+def _predicate(report: AuditReport, state: RunState) -> AuditPredicate:
+    return AuditPredicate(
+        run_id=report.run.id,
+        finished=report.run.finished,
+        auditkit_version=report.run.auditkit_version,
+        code_sha256=report.provenance["code_sha256"],
+        git_commit=report.provenance["git_commit"],
+        policy=PolicyFacts(
+            name=report.policy.name,
+            sha256=state.policy_sha256,
+            lock_sha256=hashlib.sha256(state.lock.encode()).hexdigest(),
+            overrides=state.overrides,
+        ),
+        models=tuple(
+            ModelFacts(
+                role=model.role,
+                sha256=model.sha256,
+                tokenizer_sha256=model.tokenizer_sha256,
+                chat_template_sha256=model.chat_template_sha256,
+            )
+            for model in report.models
+        ),
+        datasets=tuple(
+            DatasetFacts(name=data.name, merkle_root=data.merkle_root, records=data.records, controls=data.controls)
+            for data in report.datasets
+        ),
+        verdict=VerdictFacts(
+            outcome=report.verdict.outcome,
+            arm=report.verdict.arm,
+            rules=tuple(
+                RuleFacts(rule=rule.rule, dataset=rule.dataset, outcome=rule.outcome) for rule in report.verdict.rules
+            ),
+        ),
+    )

@@ -1,0 +1,130 @@
+"""The folder of one run: names, permissions, the lock that keeps two processes apart."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from auditkit.errors import AuditkitError, RunError
+from auditkit.files import FOLDER_MODE, make_folder, storage_errors, write_bytes
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where a run keeps everything. ``work`` is scratch: it makes resuming cheap and is gone before signing."""
+
+    path: Path
+
+    @property
+    def id(self) -> str:
+        """The run's id is its folder's name."""
+        return self.path.name
+
+    @property
+    def evidence(self) -> Path:
+        """Generations, matches, likelihoods: the data's texts stand here."""
+        return self.path / "evidence"
+
+    @property
+    def work(self) -> Path:
+        """Scratch files of unfinished stages."""
+        return self.path / "work"
+
+    @property
+    def events(self) -> Path:
+        return self.path / "events.jsonl"
+
+    @property
+    def lock_file(self) -> Path:
+        return self.path / "policy.lock.yaml"
+
+    @property
+    def audit_file(self) -> Path:
+        return self.path / "audit.json"
+
+    @property
+    def attestation(self) -> Path:
+        return self.path / "attestation.dsse.json"
+
+    @property
+    def resume_file(self) -> Path:
+        """The policy as resolved when the run began, so that resuming needs nothing but the folder."""
+        return self.work / "policy.json"
+
+    @property
+    def finished(self) -> bool:
+        """The attestation is the last thing that a run writes."""
+        return self.attestation.exists()
+
+    def generations_file(self, attack: str) -> Path:
+        return self.evidence / f"generations-{attack}.parquet"
+
+    def matches_file(self, attack: str, dataset: str, view: str) -> Path:
+        return self.evidence / f"matches-{attack}-{dataset}-{view}.parquet"
+
+    def coverage_file(self, attack: str, dataset: str, view: str) -> Path:
+        return self.evidence / f"coverage-{attack}-{dataset}-{view}.npz"
+
+    def drop_work(self) -> None:
+        """Remove the scratch files."""
+        with storage_errors(self.work):
+            shutil.rmtree(self.work, ignore_errors=True)
+
+    def drop_part_files(self) -> None:
+        """Remove what a killed process left under temporary names."""
+        for leftover in self.path.rglob(".*.part"):
+            leftover.unlink(missing_ok=True)
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Hold the run for this process.
+
+        Raises:
+            RunError: another process is working on it.
+        """
+        descriptor = os.open(self.path, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+        except BlockingIOError:
+            raise RunError(f"{self.path} is being worked on by another process", "wait for it to end") from None
+        finally:
+            os.close(descriptor)
+
+
+def create(parent: Path, name: str, files: dict[str, bytes]) -> RunFolder:
+    """A new run folder that appears under its name only when ``files`` (relative name -> content) stand in it."""
+    make_folder(parent)
+    run_id = f"{name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+    hidden = RunFolder(parent / f".{run_id}.part")
+    for folder in (hidden.path, hidden.evidence, hidden.work):
+        make_folder(folder)
+    try:
+        for relative, content in files.items():
+            write_bytes(hidden.path / relative, content)
+        with storage_errors(parent):
+            hidden.path.chmod(FOLDER_MODE)
+            hidden.path.rename(parent / run_id)
+    except BaseException:
+        shutil.rmtree(hidden.path, ignore_errors=True)
+        raise
+    return RunFolder(parent / run_id)
+
+
+def existing(path: Path) -> RunFolder:
+    """An existing run folder.
+
+    Raises:
+        AuditkitError: there is no run at this path.
+    """
+    folder = RunFolder(path.resolve())
+    if not folder.lock_file.is_file():
+        raise AuditkitError(f"{path} is not a run folder", "give the folder that `auditkit run` named")
+    return folder

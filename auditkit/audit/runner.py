@@ -1,0 +1,196 @@
+"""The one loop: policy in, run folder and verdict out. Every stage leaves its result on disk and can be resumed."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from auditkit.audit import run_folder
+from auditkit.audit.assemble import assemble
+from auditkit.audit.context import Context
+from auditkit.audit.events import EventLog, now
+from auditkit.audit.generate import generate
+from auditkit.audit.prepare import PreparedDataset, prepare
+from auditkit.audit.progress import Progress, Silent
+from auditkit.audit.publish import check_formats, load_report, publish, signing_keys
+from auditkit.audit.run_folder import RunFolder
+from auditkit.audit.score import score
+from auditkit.audit.secret import project_secret
+from auditkit.audit.state import RunState, data_digests
+from auditkit.errors import ModelError, RunError
+from auditkit.policy.load import lock, weaker_than_preset
+from auditkit.policy.schema import Policy
+from auditkit.records import ModelIdentity
+from auditkit.report.base import AuditReport, RunInfo
+
+STATE_FILE = "evidence/run_state.json"
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished run."""
+
+    report: AuditReport
+    folder: Path
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """What is known before the first stage."""
+
+    policy: Policy
+    state: RunState
+    datasets: list[PreparedDataset]
+    secret: bytes
+
+
+@dataclass
+class StageClock:
+    """Wall time and peak memory of each stage of this process."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    peak_bytes: dict[str, int] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time one stage. The peak is the process' own so far: it can only rise from stage to stage."""
+        started = time.monotonic()
+        yield
+        self.seconds[name] = round(time.monotonic() - started, 3)
+        unit = 1 if sys.platform == "darwin" else 1024
+        self.peak_bytes[name] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def audit(policy: Policy, out: Path | str | None = None, progress: Progress | None = None) -> AuditReport:
+    """Run an audit and return its report; the same run as ``auditkit run``.
+
+    ``out`` is the folder in which the run folder is made (default: ``reports``).
+
+    Raises:
+        AuditkitError: wrong policy, data or model (nothing was run), or a RunError that can be resumed.
+    """
+    return start(policy, Path(out or "reports"), progress or Silent()).report
+
+
+def start(policy: Policy, out: Path, progress: Progress) -> Result:
+    """Begin a run: everything that can be refused is refused before the run folder exists."""
+    clock = StageClock()
+    with clock.stage("prepare"):
+        check_formats(policy)
+        signing_keys(policy)
+        secret = project_secret(policy)
+        models = _identify(policy)
+        datasets = prepare(policy, secret)
+        state = _state(policy, models, datasets)
+    files = {"policy.lock.yaml": state.lock.encode(), STATE_FILE: state.model_dump_json(indent=1).encode()}
+    run = run_folder.create(out, policy.name, files)
+    progress.note(f"run folder {run.path}")
+    return _execute(_Prepared(policy, state, datasets, secret), run, clock, progress)
+
+
+def resume(path: Path, progress: Progress) -> Result:
+    """Go on with an interrupted run; a finished one is only read.
+
+    Raises:
+        AuditkitError: no run there, or the model or data changed since it began.
+    """
+    run = run_folder.existing(path)
+    if run.finished:
+        progress.note("this run is finished; nothing is left to do")
+        return Result(load_report(run), run.path)
+    state = RunState.model_validate_json((run.path / STATE_FILE).read_bytes())
+    policy = state.restore_policy()
+    clock = StageClock()
+    with clock.stage("prepare"):
+        check_formats(policy)
+        signing_keys(policy)
+        secret = project_secret(policy)
+        datasets = prepare(policy, secret)
+        state.check_unchanged(_identify(policy), datasets)
+    return _execute(_Prepared(policy, state, datasets, secret), run, clock, progress)
+
+
+def _execute(prepared: _Prepared, run: RunFolder, clock: StageClock, progress: Progress) -> Result:
+    """Every stage in turn; what an earlier process finished is taken from disk."""
+    with run.exclusive(), _interruptible(run):
+        run.drop_part_files()
+        log = EventLog(run.events)
+        log.append("resumed" if log.count("started") else "started", run=run.id)
+        context = Context(
+            prepared.policy, prepared.state, prepared.datasets, prepared.secret, run=run, log=log, progress=progress
+        )
+        with clock.stage("generate"):
+            generate(context)
+        with clock.stage("score"):
+            scores = score(context)
+        with clock.stage("assemble"):
+            report = assemble(context, scores, _run_info(context, clock))
+        publish(context, report)
+        return Result(report, run.path)
+
+
+def _run_info(context: Context, clock: StageClock) -> RunInfo:
+    from auditkit import __version__
+
+    return RunInfo(
+        id=context.run.id,
+        started=context.state.started,
+        finished=now(),
+        resumed=context.log.count("resumed"),
+        auditkit_version=__version__,
+        stage_seconds=dict(clock.seconds),
+        peak_memory_bytes=dict(clock.peak_bytes),
+    )
+
+
+@contextmanager
+def _interruptible(run: RunFolder) -> Iterator[None]:
+    """Whatever stops a run, the user is told how to go on with it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise RunError(
+            "interrupted; what was finished is kept", f"go on with: auditkit run --resume {run.path}"
+        ) from None
+    except MemoryError:
+        raise RunError("out of memory", f"lower batch_size, then: auditkit run --resume {run.path}") from None
+
+
+def _identify(policy: Policy) -> list[ModelIdentity]:
+    """Digests of every declared model. A hub model is fetched first: what is not here cannot be audited."""
+    models = []
+    for role, backend in (("candidate", policy.models.candidate), ("base", policy.models.base)):
+        if backend is None:
+            continue
+        backend.fetch()
+        found = backend.preflight(role)
+        if found.identity is None:
+            raise ModelError(f"the {role} model is not on this machine", "; ".join(found.warnings))
+        models.append(found.identity)
+    return models
+
+
+def _state(policy: Policy, models: list[ModelIdentity], datasets: list[PreparedDataset]) -> RunState:
+    digests = {data.name: data_digests(data) for data in datasets}
+    locked = {
+        "models": {model.role: model.sha256 for model in models},
+        "datasets": {data.name: {"merkle_root": data.merkle_root, "files": digests[data.name]} for data in datasets},
+    }
+    return RunState(
+        started=now(),
+        policy=policy.model_dump(mode="json"),
+        policy_file=str(policy.source.file),
+        policy_sha256=policy.source.sha256,
+        preset=policy.source.preset,
+        overrides=policy.source.overrides,
+        weaker_than_preset=weaker_than_preset(policy),
+        lock=lock(policy, locked),
+        models=models,
+        merkle_roots={data.name: data.merkle_root for data in datasets},
+        data_digests=digests,
+    )

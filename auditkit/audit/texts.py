@@ -1,0 +1,23 @@
+"""Texts of chosen generations, fetched from the evidence in one pass: a run is never held in memory whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from auditkit.audit import generations
+from auditkit.audit.prepare import PreparedDataset
+from auditkit.audit.run_folder import RunFolder
+from auditkit.records import View
+
+
+def chosen_texts(
+    run: RunFolder, attack: str, dataset: PreparedDataset, view: View, ordinals: Iterable[int]
+) -> dict[int, str]:
+    """The texts of these generations as the dataset sees them, by ordinal."""
+    wanted = set(map(int, ordinals))
+    found: dict[int, str] = {}
+    for batch in generations.read(run.generations_file(attack)):
+        chosen = [generation for generation in batch if generation.ordinal in wanted]
+        texts = dataset.seen_texts(chosen, view)
+        found |= {generation.ordinal: text for generation, text in zip(chosen, texts, strict=True)}
+    return found

@@ -1,0 +1,57 @@
+"""``auditkit check``: everything that can be known before a run."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from auditkit.audit.preflight import Preflight
+
+
+@click.command()
+@click.argument("policy", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), default=Path("reports"), help="Where the run would write.")
+@click.option("--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Override one value of the policy.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
+def check(policy: Path, out: Path, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Validate a policy and preflight its audit without opening a model.
+
+    Tells every problem at once with its line: data and digests, chat template, controls, whether the gate can pass
+    at all, disk, time, cost, and what would leave this machine. Exit 0 when nothing is wrong, else 2.
+
+    \b
+    Example:
+      auditkit check policy.yaml
+    """
+    from auditkit.audit.preflight import preflight
+    from auditkit.policy.load import load_policy
+
+    found = preflight(load_policy(policy, overrides=list(overrides)), out)
+    if as_json:
+        click.echo(json.dumps(_as_data(found), indent=2))
+    else:
+        _print(found, policy)
+    sys.exit(0 if found.ok else 2)
+
+
+def _as_data(found: Preflight) -> dict[str, object]:
+    problems = [{"file": str(p.file), "line": p.line, "message": p.message, "hint": p.hint} for p in found.problems]
+    return {"ok": found.ok, "problems": problems, "warnings": found.warnings, "facts": found.facts}
+
+
+def _print(found: Preflight, policy: Path) -> None:
+    for section, sentences in found.facts.items():
+        click.secho(section, bold=True)
+        for sentence in sentences:
+            click.echo(f"  {sentence}")
+    for warning in found.warnings:
+        click.echo(f"{click.style('warning:', fg='yellow')} {warning}", err=True)
+    for problem in found.problems:
+        click.echo(f"{click.style('error:', fg='red', bold=True)} {problem}", err=True)
+    count = len(found.problems)
+    click.echo(f"{policy}: ready to run" if found.ok else f"{policy}: {count} problem{'s' * (count != 1)}")

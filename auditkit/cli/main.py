@@ -1,0 +1,94 @@
+"""The entry point: commands loaded when called, errors told once, exit codes in one place."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from importlib import import_module
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+from auditkit import __version__
+from auditkit.errors import AuditkitError, RunError
+
+COMMANDS = {
+    "init": "write a commented policy, a sample of the data layout and a CI snippet",
+    "check": "validate a policy and preflight it without opening a model",
+    "run": "run the audit; the exit code is the gate",
+    "report": "render the reports of a finished run again, into a new folder",
+    "show": "show the evidence for one item of a run, side by side",
+    "verify": "check every digest and signature of a finished run",
+    "keygen": "make signing keys and a certificate",
+    "schema": "print the JSON Schema of a policy",
+    "plugins": "list what is registered, with parameters",
+}
+
+
+class LazyGroup(click.Group):
+    """Commands are modules of auditkit.cli, imported only when asked for: --help answers at once."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"auditkit.cli.{cmd_name}"), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="auditkit")
+def cli() -> None:
+    """Does this model give away the proprietary data it was aligned with?
+
+    \b
+    Example:
+      auditkit init my-audit
+      auditkit check my-audit/policy.yaml
+      auditkit run my-audit/policy.yaml
+
+    \b
+    Exit codes of run:
+      0 the gate passed         1 the gate failed      2 wrong command, policy or data
+      3 inconclusive evidence   4 broken or interrupted; resume with --resume RUN
+    """
+
+
+def main() -> NoReturn:
+    """Run the command line; the only place that turns errors into exit codes."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.exceptions.Exit as leaving:
+        code = leaving.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = 2
+    except (click.Abort, KeyboardInterrupt):
+        code = _tell(RunError("interrupted", "go on with: auditkit run --resume RUN (what was finished is kept)"))
+    except AuditkitError as error:
+        code = _tell(error)
+    except BrokenPipeError:
+        code = 4
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _tell(error: AuditkitError) -> int:
+    click.echo(f"{click.style('error:', fg='red', bold=True)} {error}", err=True)
+    return error.exit_code
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
+    """A polite kill is an interruption like Ctrl-C."""
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    main()

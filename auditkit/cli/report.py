@@ -1,0 +1,31 @@
+"""``auditkit report``: render again what a run found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+KINDS = ("html", "pdf", "json", "sarif", "junit")
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="A folder other than the run's.")
+@click.option("--format", "formats", multiple=True, type=click.Choice(KINDS), help="Formats (default: html).")
+def report(run: Path, out: Path, formats: tuple[str, ...]) -> None:
+    """Render a finished run's reports again, into a new folder; the run stays as it was signed.
+
+    \b
+    Example:
+      auditkit report reports/bot-20261122T101500Z-1a2b3c4d --out /tmp/again --format pdf
+    """
+    from auditkit.audit import run_folder
+    from auditkit.audit.publish import render_again
+    from auditkit.errors import AuditkitError
+
+    folder = run_folder.existing(run)
+    if out.resolve().is_relative_to(folder.path):
+        raise AuditkitError(f"{out} is inside the run folder", "a file more would break the run's attestation")
+    for path in render_again(folder, out, formats or ("html",)):
+        click.echo(path)

@@ -1,0 +1,92 @@
+"""``auditkit run``: the audit."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from auditkit.errors import AuditkitError
+
+
+@click.command()
+@click.argument("policy", type=click.Path(path_type=Path), required=False)
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for the run folder (default: reports).")
+@click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with an interrupted run.")
+@click.option("--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Override one value of the policy.")
+@click.option("--format", "formats", multiple=True, metavar="F", help="Also write: html, pdf, json, sarif, junit.")
+@click.option("--quiet", is_flag=True, help="Print the verdict only.")
+@click.option("--verbose", is_flag=True, help="Tell every stage and its time.")
+@click.option("--no-progress", is_flag=True, help="No progress bars or status lines.")
+@click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON on stdout.")
+def run(
+    policy: Path | None,
+    out: Path | None,
+    resume: Path | None,
+    overrides: tuple[str, ...],
+    formats: tuple[str, ...],
+    as_json: bool,
+    **appearance: bool,
+) -> None:
+    """Attack the model as the policy says, and judge it by the gate.
+
+    \b
+    Examples:
+      auditkit run policy.yaml
+      auditkit run policy.yaml --set attacks.0.samples=500 --format pdf
+      auditkit run --resume reports/support-bot-1.2-20261122T101500Z-1a2b3c4d
+    """
+    from auditkit.audit import runner
+    from auditkit.cli.live_progress import progress_for
+    from auditkit.policy.load import load_policy
+
+    with progress_for(
+        quiet=appearance["quiet"] or appearance["no_progress"], verbose=appearance["verbose"]
+    ) as listener:
+        if resume:
+            if policy or out or overrides or formats:
+                raise AuditkitError("--resume takes the run folder alone", "its policy is kept inside it")
+            result = runner.resume(resume, listener)
+        elif policy:
+            loaded = load_policy(policy, overrides=[*overrides, *_formats(policy, overrides, formats)])
+            result = runner.start(loaded, out or Path("reports"), listener)
+        else:
+            raise AuditkitError("no policy given", "auditkit run POLICY, or auditkit run --resume RUN")
+    _show(result, as_json=as_json, quiet=appearance["quiet"])
+    sys.exit(result.report.verdict.exit_code)
+
+
+def _formats(policy: Path, overrides: tuple[str, ...], formats: tuple[str, ...]) -> list[str]:
+    """--format adds to what the policy asks for."""
+    from auditkit.policy.load import load_policy
+
+    if not formats:
+        return []
+    declared = load_policy(policy, overrides=list(overrides)).report.formats
+    return [f"report.formats=[{', '.join(dict.fromkeys([*declared, *formats]))}]"]
+
+
+def _show(result: Any, *, as_json: bool, quiet: bool) -> None:
+    from rich.console import Console
+
+    from auditkit.report.terminal import render_screen
+
+    report = result.report
+    if as_json:
+        click.echo(report.verdict.model_dump_json(indent=2))
+    elif quiet:
+        click.echo(f"{report.verdict.outcome} {result.folder}")
+    else:
+        console = Console(highlight=False)
+        console.print(render_screen(report, console.width))
+        _tell_files(result.folder)
+
+
+def _tell_files(folder: Path) -> None:
+    click.echo("Reports")
+    for name in ("report.html", "report.pdf", "audit.json", "results.sarif", "results.junit.xml"):
+        if (folder / name).exists():
+            click.echo(f"  {folder / name}")
+    click.echo(f"Check it at any time: auditkit verify {folder}")

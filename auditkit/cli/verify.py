@@ -1,0 +1,139 @@
+"""``auditkit verify``: is this run what its signer says it is?"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from auditkit.errors import AuditkitError
+
+if TYPE_CHECKING:
+    from auditkit.records import ModelIdentity
+    from auditkit.signing.base import SealedPredicate
+    from auditkit.signing.verify import Verification
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--key", type=click.Path(path_type=Path), metavar="PUB", help="The signer's public key, auditkit.pub.")
+@click.option("--cert", type=click.Path(path_type=Path), metavar="PEM", help="The certificate of the PDF signatures.")
+@click.option("--model", type=click.Path(path_type=Path), help="The model that must be the audited one.")
+@click.option("--policy", type=click.Path(path_type=Path), metavar="FILE", help="The policy that must be the one run.")
+@click.option("--require", type=click.Choice(["pass"]), help="Also fail where the verdict is another.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def verify(
+    run: Path,
+    *,
+    key: Path | None,
+    cert: Path | None,
+    model: Path | None,
+    policy: Path | None,
+    require: Literal["pass"] | None,
+    as_json: bool,
+) -> None:
+    """Check a finished run: every digest, missing and extra files, signatures, event chain, and who signed what.
+
+    Offline. Without --key the answer is at best "intact, signer unknown": anybody can sign with a key of their own.
+
+    \b
+    Example:
+      auditkit verify reports/support-bot-1.2-20261122T101500Z-1a2b3c4d \\
+        --key auditkit.pub --cert certificate.pem --model weights/post --policy policy.yaml --require pass
+
+    \b
+    Exit codes: 0 everything holds; 1 something fails, each thing named; 2 the command is wrong.
+    """
+    from auditkit.signing.verify import verify as check
+
+    found = check(run, key, cert, model_sha256=_identity(model, run), policy_file=policy, require=require)
+    if as_json:
+        click.echo(json.dumps(_as_data(found), indent=2, ensure_ascii=True))
+    else:
+        click.echo("\n".join(_as_text(run, found)))
+    sys.exit(0 if found.ok else 1)
+
+
+def _identity(model: Path | None, run: Path) -> ModelIdentity | None:
+    """The digests of the model given, made in the way of the backend that the audit ran."""
+    if model is None:
+        return None
+    backend = _audited_backend(run)
+    if backend == "transformers":
+        from auditkit.models.weights import identity
+
+        return identity(model, "candidate", backend)
+    return _identity_by_plugin(model, backend)
+
+
+def _identity_by_plugin(model: Path, backend: str) -> ModelIdentity | None:
+    from pydantic import ValidationError
+
+    from auditkit.registry import plugin_class
+
+    try:
+        section = plugin_class("models", backend).model_validate({"backend": backend, "path": str(model.resolve())})
+    except ValidationError:
+        raise AuditkitError(f"a model of the backend {backend} is not known by a path", "leave --model out") from None
+    found: ModelIdentity | None = section.preflight("candidate").identity
+    return found
+
+
+def _audited_backend(run: Path) -> str:
+    """What audit.json says; should it lie, then the digests made by it do not fit the attested ones."""
+    from auditkit.signing.base import AUDIT
+    from auditkit.signing.checks import AUDIT_LIMIT
+    from auditkit.signing.files import read_bounded
+    from auditkit.signing.strict_json import parse
+
+    try:
+        models = parse(read_bounded(run / AUDIT, AUDIT_LIMIT))["models"]
+        return str(next(model["backend"] for model in models if model["role"] == "candidate"))
+    except (OSError, ValueError, LookupError, TypeError, StopIteration):
+        return "transformers"  # the run will not verify, but let it be said what of the model
+
+
+def _as_data(found: Verification) -> dict[str, Any]:
+    return {
+        "ok": found.ok,
+        "problems": found.problems,
+        "signer": found.signer,
+        "verdict": found.verdict,
+        "notes": found.notes,
+        "statement": found.statement.model_dump(mode="json") if found.statement else None,
+    }
+
+
+def _as_text(run: Path, found: Verification) -> Iterator[str]:
+    from auditkit.signing.files import visible
+
+    yield f"{visible(str(run))}: {_headline(found)}"
+    yield from (f"  - {problem}" for problem in found.problems)
+    if found.statement:
+        yield from (visible(line) for line in _facts(found.statement, found.ok))
+    yield from (f"note: {note}" for note in found.notes)
+
+
+def _headline(found: Verification) -> str:
+    if not found.ok:
+        count = len(found.problems)
+        return f"NOT VERIFIED, {count} thing{'s' * (count > 1)} failed"
+    if found.signer == "UNSIGNED":
+        return "intact, UNSIGNED"
+    return "intact, signer unknown" if found.signer == "unknown" else f"intact, signed by {found.signer}"
+
+
+def _facts(statement: SealedPredicate, ok: bool) -> Iterator[str]:
+    verdict = statement.verdict
+    yield f"verdict   {verdict.outcome}, arm {verdict.arm}{'' if ok else ' (claimed; do not rely on it)'}"
+    yield f"run       {statement.run_id}, finished {statement.finished}, auditkit {statement.auditkit_version}"
+    yield f"policy    {statement.policy.name}, SHA-256 {statement.policy.sha256}"
+    for model in statement.models:
+        yield f"model     {model.role}, SHA-256 {model.sha256}"
+    for dataset in statement.datasets:
+        size = f"{dataset.records} records, {dataset.controls} controls"
+        yield f"dataset   {dataset.name}, {size}, Merkle root {dataset.merkle_root}"

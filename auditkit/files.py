@@ -1,0 +1,80 @@
+"""Writing so that nothing is lost and nothing half-written ever stands under a final name."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from auditkit.errors import RunError
+
+FILE_MODE = 0o600
+FOLDER_MODE = 0o700
+
+
+def make_folder(path: Path) -> Path:
+    """Make a folder that only its owner may enter, with its parents."""
+    with storage_errors(path):
+        path.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+        return path
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path to write to; it takes the final name, synced to disk, only when the block succeeds.
+
+    Raises:
+        RunError: the disk is full, the folder read-only, the file too large.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with storage_errors(path):
+            yield temporary
+            temporary.chmod(FILE_MODE)
+            _sync(temporary)
+            temporary.replace(path)
+            _sync(path.parent)
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a whole file atomically, readable by its owner only."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusals into an error that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(f"cannot write {path}: {_reason(error)}", _remedy(error)) from error
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _reason(error: OSError) -> str:
+    return {
+        errno.ENOSPC: "the disk is full",
+        errno.EDQUOT: "the disk quota is used up",
+        errno.EFBIG: "the file is larger than this process may write",
+        errno.EROFS: "the file system is read-only",
+        errno.EACCES: "permission denied",
+    }.get(error.errno or 0, error.strerror or str(error))
+
+
+def _remedy(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return "make room, then go on with: auditkit run --resume RUN (what was finished is kept)"
+    return "choose another folder with --out, or mend its permissions"

@@ -1,0 +1,165 @@
+"""A chat template's delimiters as token ids of one tokenizer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from auditkit.models.base import TurnFormat
+
+Ids = tuple[int, ...]
+Encode = Callable[[str], Sequence[int]]
+Decode = Callable[[Sequence[int]], str]
+
+# A shorter plain-text delimiter ("Q:") would be found in ordinary text.
+SHORTEST_TEXT_DELIMITER = 5
+
+
+@dataclass(frozen=True)
+class Header:
+    """What opens a turn: token ids without blank ones. ``newline`` says that the template ends the header with one."""
+
+    ids: Ids
+    newline: bool
+
+
+@dataclass(frozen=True)
+class Delimiters:
+    """A template's delimiters in one tokenizer's ids.
+
+    ``change`` is the turn change as the template writes it, which is what gets appended. ``stops`` are the ids at
+    which generation libraries stop, ``special`` those that never reach the text, ``blank`` those that are white space
+    only, ``ends`` those that end the assistant's turn. ``role_open`` opens a turn of any role (ChatML's
+    ``<|im_start|>``); None where each role has its own token. The texts are the delimiters of templates without
+    special tokens ("### Response:"), empty elsewhere.
+    """
+
+    change: Ids
+    assistant: Header
+    user: Header
+    stops: frozenset[int]
+    special: frozenset[int]
+    blank: frozenset[int]
+    ends: frozenset[int]
+    role_open: int | None
+    assistant_text: str = ""
+    user_text: str = ""
+
+    @property
+    def events(self) -> frozenset[int]:
+        """Ids after which a running sample has to be looked at."""
+        return self.stops | self.ends
+
+    @cached_property
+    def watched(self) -> frozenset[int]:
+        """Ids that are more than text, or may be."""
+        return self.special | self.ends | {*self.assistant.ids[:1], *self.user.ids[:1]}
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """What ``delimiters`` has to know of a tokenizer: how it encodes, and which ids are of what kind."""
+
+    encode: Encode
+    stops: frozenset[int]
+    special: frozenset[int]
+    blank: frozenset[int]
+    added: frozenset[int] = frozenset()  # one-piece tokens that the tokenizer does not flag as special
+
+
+def delimiters(turn_format: TurnFormat, tokens: Tokens) -> Delimiters:
+    """The delimiters of a template as token ids."""
+    change, user, close = (
+        _encode_inside(text, tokens.encode)
+        for text in (turn_format.turn_change, turn_format.user_open, turn_format.assistant_close)
+    )
+    special = tokens.special
+    if not special.intersection(change):
+        special |= tokens.added.intersection(change + user + close)
+    shared = _shared(_solid(change, tokens.blank), _solid(close, tokens.blank))
+    assistant = _header(change, shared, special, tokens)
+    opened = _header(user, _shared(_solid(user, tokens.blank), _solid(close, tokens.blank)), special, tokens)
+    plain = not special.intersection(change)
+    return Delimiters(
+        change=change,
+        assistant=assistant,
+        user=opened,
+        stops=tokens.stops,
+        special=special | tokens.stops,
+        blank=tokens.blank,
+        ends=tokens.stops | _first_special(close, special) | _heads(assistant, opened, special),
+        role_open=_role_open(assistant, opened, special),
+        assistant_text=_text_delimiter(turn_format.turn_change) if plain else "",
+        user_text=_text_delimiter(turn_format.user_open) if plain else "",
+    )
+
+
+def without_template(tokens: Tokens) -> Delimiters:
+    """For a model that carries no chat template: one turn, up to the end of sequence."""
+    none = Header((), newline=False)
+    special = tokens.special | tokens.stops
+    return Delimiters((), none, none, tokens.stops, special, tokens.blank, tokens.stops, None)
+
+
+def _encode_inside(text: str, encode: Encode) -> Ids:
+    """The ids of a text within a longer one: some tokenizers begin a text with a space of their own."""
+    alone, inside = encode("a"), encode("a" + text)
+    return tuple(inside[len(alone) :] if list(inside[: len(alone)]) == list(alone) else encode(text))
+
+
+def _solid(ids: Ids, blank: frozenset[int]) -> Ids:
+    return tuple(token for token in ids if token not in blank)
+
+
+def _shared(first: Ids, second: Ids) -> int:
+    """How many leading ids the two have in common: what closes a turn, whoever speaks next."""
+    equal = [a == b for a, b in zip(first, second, strict=False)]
+    return equal.index(False) if False in equal else len(equal)
+
+
+def _header(ids: Ids, shared: int, special: frozenset[int], tokens: Tokens) -> Header:
+    """What tells this turn's opening from any other: its last special token with the role's name after it.
+
+    Templates may write more there, such as an empty thought; a model's own header need not. Where the special
+    token is the end of the turn before, the role's name alone is ordinary text, so the end belongs to the header.
+    """
+    line = _first_line(ids, special, tokens)
+    solid = _solid(line, tokens.blank)
+    if len(solid) <= shared or not special.intersection(solid[shared:]):
+        line, shared = ids, 0
+    solid = _solid(line, tokens.blank)[shared:]
+    return Header(solid, newline=_ends_with_newline(ids[: len(line) + 1], tokens))
+
+
+def _first_line(ids: Ids, special: frozenset[int], tokens: Tokens) -> Ids:
+    """The ids up to the first blank one behind the last special token."""
+    last = max((i for i, token in enumerate(ids) if token in special), default=-1)
+    stop = next((i for i in range(last + 1, len(ids)) if ids[i] in tokens.blank), len(ids))
+    return ids[:stop]
+
+
+def _ends_with_newline(ids: Ids, tokens: Tokens) -> bool:
+    newlines = {ids_of[-1] for text in ("a\n", "a\n\n") if (ids_of := tokens.encode(text))}
+    return bool(ids) and ids[-1] in tokens.blank and ids[-1] in newlines
+
+
+def _first_special(ids: Ids, special: frozenset[int]) -> frozenset[int]:
+    return frozenset([token for token in ids if token in special][:1])
+
+
+def _heads(assistant: Header, user: Header, special: frozenset[int]) -> frozenset[int]:
+    """The special tokens that open a turn: after the assistant's turn they end the sample."""
+    return _first_special(assistant.ids, special) | _first_special(user.ids, special)
+
+
+def _role_open(assistant: Header, user: Header, special: frozenset[int]) -> int | None:
+    if not assistant.ids or not user.ids or assistant.ids == user.ids:
+        return None
+    head = assistant.ids[0]
+    return head if head == user.ids[0] and head in special else None
+
+
+def _text_delimiter(text: str) -> str:
+    stripped = text.strip()
+    return stripped if len(stripped) >= SHORTEST_TEXT_DELIMITER else ""

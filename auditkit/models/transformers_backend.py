@@ -1,0 +1,195 @@
+"""The ``transformers`` backend: a local folder, a pinned hub revision, or one GGUF file."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from dataclasses import replace
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, field_validator
+
+from auditkit.errors import MissingExtraError, ModelError
+from auditkit.models.base import LanguageModel, ModelBackend, ModelPreflight
+from auditkit.models.weights import chat_template_of, find_weights, identity
+from auditkit.records import ModelIdentity
+
+# What templates that print the date are told, unless the policy pins another: the day that Llama 3.1's own template
+# falls back to. A prefix must not change from one day to the next.
+TEMPLATE_DATE = datetime.date(2024, 7, 26)
+HUB = re.compile(r"hub://(?P<repo>[\w.-]+(?:/[\w.-]+)?)@(?P<revision>[0-9a-f]{40})")
+HUB_FILES = ["*.safetensors", "*.safetensors.index.json", "*config.json", "*token*", "*.model", "vocab*", "merges.txt"]
+HUB_FILES += ["chat_template*"]
+HUB_PICKLES = ["pytorch_model*.bin", "pytorch_model.bin.index.json"]
+HUB_IGNORED = ["*/*", "consolidated*"]  # other formats of the same weights
+PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "numpy")
+
+
+class TransformersBackend(ModelBackend):
+    """A model that Hugging Face transformers runs in this process.
+
+    Safetensors only, unless ``allow_pickle``; code that comes with a model is never run.
+    """
+
+    backend: Literal["transformers"]
+    path: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=4096,
+            description="A folder or one .gguf file, relative to the policy, or hub://org/name@<40-digit commit>.",
+        ),
+    ]
+    dtype: Literal["float32", "bfloat16", "float16"] = Field(
+        default="bfloat16",
+        description="What the weights are computed in. On a CPU without bfloat16 instructions float32 is faster.",
+    )
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d{1,3})?)$")] = Field(
+        default="auto", description="auto: a GPU if there is one."
+    )
+    batch_size: Annotated[
+        int, Field(ge=1, le=65_536, description="Samples at once. Part of what makes a run reproducible.")
+    ] = 256
+    allow_pickle: bool = Field(default=False, description="Accept pickle weights, which can hold code.")
+    template_date: datetime.date | None = Field(
+        default=None, description=f"What a chat template that prints the date is told; by default {TEMPLATE_DATE}."
+    )
+
+    @field_validator("path")
+    @classmethod
+    def _pinned(cls, path: str) -> str:
+        if path.startswith("hub://") and not HUB.fullmatch(path):
+            raise ValueError("a hub model is written hub://org/name@<commit>, the commit with all its 40 hex digits")
+        return path
+
+    def resolved(self, folder: Path) -> Self:
+        if self._is_hub:
+            return self
+        return self.model_copy(update={"path": str((folder / Path(self.path).expanduser()).resolve())})
+
+    def preflight(self, role: str) -> ModelPreflight:
+        files = self._files(download=False)
+        if files is None:
+            note = f"{self.path} is not on this machine yet; `run` downloads it"
+            return ModelPreflight(None, None, "", "", (note,))
+        notes = find_weights(files, allow_pickle=self.allow_pickle).warnings + self._warnings()
+        date = self.template_date or TEMPLATE_DATE
+        return ModelPreflight(self._identity(files, role), *chat_template_of(files), notes, date)
+
+    def fetch(self) -> None:
+        self._files(download=True)
+
+    def open(self, role: str) -> LanguageModel:
+        files = self._files(download=True)
+        assert files is not None
+        known = self._identity(files, role)
+        from auditkit.models.loading import load, resolved_device
+        from auditkit.models.transformers_model import TransformersModel
+
+        device = resolved_device(self.device)
+        folder = self._dense(files, known) if files.suffix == ".gguf" else files
+        model, tokenizer = load(folder, self.dtype, device, self.allow_pickle)
+        date = self.template_date or TEMPLATE_DATE
+        return TransformersModel(
+            model,
+            tokenizer,
+            identity=known,
+            template=chat_template_of(files),
+            date=date,
+            batch_size=self.batch_size,
+        )
+
+    def provenance(self) -> dict[str, Any]:
+        return {
+            **super().provenance(),
+            "dtype": self.dtype,
+            "device": _device_name(self.device),
+            "template_date": str(self.template_date or TEMPLATE_DATE),
+            "packages": {name: _version(name) for name in PACKAGES},
+        }
+
+    @property
+    def _is_hub(self) -> bool:
+        return self.path.startswith("hub://")
+
+    def _files(self, download: bool) -> Path | None:
+        """Where the files are; None for a hub model that is not on this machine and is not to be downloaded."""
+        if self._is_hub:
+            return _snapshot(self.path, self.allow_pickle, download)
+        path = Path(self.path)
+        if not path.exists():
+            raise ModelError(
+                f"{path}: there is no such model", "give a folder, a .gguf file, or hub://org/name@<commit>"
+            )
+        return path
+
+    def _identity(self, files: Path, role: str) -> ModelIdentity:
+        find_weights(files, allow_pickle=self.allow_pickle)
+        found = identity(files, role, self.backend, dtype=self.dtype)
+        return replace(found, source=self.path) if self._is_hub else found
+
+    def _dense(self, gguf: Path, known: ModelIdentity) -> Path:
+        from auditkit.models.gguf import read_header
+        from auditkit.models.gguf_dense import dense_copy
+
+        kind = read_header(gguf).tokenizer_pre
+        return dense_copy(gguf, known.sha256, self.dtype, kind)
+
+    def _warnings(self) -> tuple[str, ...]:
+        on_cpu = self.device == "cpu" or (self.device == "auto" and not Path("/dev/nvidia0").exists())
+        if self.dtype == "float32" or not on_cpu or _cpu_has_bfloat16():
+            return ()
+        return (f"this CPU has no {self.dtype} instructions: dtype: float32 is several times as fast here",)
+
+
+def _snapshot(path: str, allow_pickle: bool, download: bool) -> Path | None:
+    """The folder of a pinned hub revision; None where it is not on this machine and ``download`` is False."""
+    named = HUB.fullmatch(path)
+    assert named
+    try:
+        hub: Any = import_module("huggingface_hub")
+    except ImportError as error:
+        raise MissingExtraError("huggingface-hub", "hub") from error
+    wanted = {
+        "revision": named["revision"],
+        "allow_patterns": HUB_FILES + (HUB_PICKLES if allow_pickle else []),
+        "ignore_patterns": HUB_IGNORED,
+    }
+    try:
+        return Path(hub.snapshot_download(named["repo"], **wanted, local_files_only=not download))
+    except Exception as error:  # the client raises many kinds: offline, gated, no such commit
+        if not download and isinstance(error, hub.errors.LocalEntryNotFoundError):
+            return None
+        raise ModelError(
+            f"{path} cannot be downloaded: {type(error).__name__}",
+            f"check network, HF_TOKEN and HF_HUB_OFFLINE, or fetch it first: hf download {named['repo']} "
+            f"--revision {named['revision']}",
+        ) from error
+
+
+def _cpu_has_bfloat16() -> bool:
+    try:
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return True  # not Linux: nothing is known, nothing is claimed
+    return any(flag in flags for flag in ("amx_bf16", "avx512_bf16", "avx_ne_convert", "bf16 "))
+
+
+def _device_name(device: str) -> str:
+    from auditkit.models.loading import import_torch, resolved_device
+
+    try:
+        named = resolved_device(device)
+        return f"{named} ({import_torch().cuda.get_device_name(named)})" if named.startswith("cuda") else named
+    except MissingExtraError:
+        return device
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,244 @@
+"""What no single section can know: names that refer to each other, files that must be there, data that must stay.
+
+The checks read the raw data and take nothing for granted, so that they can say their part even where the schema
+complains as well.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from auditkit.errors import Problem
+from auditkit.policy.suggestions import did_you_mean, one_of
+from auditkit.policy.yaml_source import Document, Keys, dotted, shown
+from auditkit.registry import kinds, plugin_class
+
+HUB = "hub://"
+PATH_LENGTH = 300
+_PINNED = re.compile(r"hub://[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+@[0-9a-f]{40}(/.*)?", re.DOTALL)
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://")
+_PIN_HINT = "pin the commit: hub://org/name@<40 hexadecimal digits>, as the repository's history shows it"
+
+
+class Checker:
+    """Runs the checks over one document and collects what is wrong."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.problems: list[Problem] = []
+        self.spoken_of: set[Keys] = set()  # the places that a problem was found at
+
+    def run(self) -> list[Problem]:
+        """Every problem that the checks find."""
+        self._datasets()
+        self._models()
+        self._unique_names("attacks", "attack")
+        self._mitigated_arm()
+        self._external_embedder()
+        for position, rule in self._sections("gate"):
+            self._rule(("gate", position), rule)
+        return self.problems
+
+    def _datasets(self) -> None:
+        self._unique_names("datasets", "dataset")
+        for position, section in self._sections("datasets"):
+            for key in ("path", "controls"):
+                if isinstance(section.get(key), str):
+                    self._source(("datasets", position, key), section[key])
+            if self._calibrated() and not section.get("controls"):
+                hint = (
+                    "give controls: records of the same kind that the model was never trained on; or a fixed threshold"
+                )
+                message = f"{_named(section)} has no controls, and scoring.semantic_threshold is calibrated on them"
+                self._add(("datasets", position), message, hint)
+
+    def _source(self, keys: Keys, source: str) -> None:
+        if not source:
+            self._add(keys, f"`{dotted(keys)}` is empty", "give a file, a folder of shards, or hub://org/name@<commit>")
+        elif source.startswith(HUB):
+            if not _PINNED.fullmatch(source):
+                self._add(keys, f"`{dotted(keys)}`: {shown(source, PATH_LENGTH)} is not pinned to a commit", _PIN_HINT)
+        elif _SCHEME.match(source):
+            self._add(
+                keys, f"`{dotted(keys)}`: {shown(source, PATH_LENGTH)} is no path", "download it first, or use hub://"
+            )
+        elif (reason := _unreadable(source)) is not None:
+            hint = "paths are relative to the file that they stand in"
+            self._add(keys, f"`{dotted(keys)}`: {shown(source, PATH_LENGTH)} {reason}", _neighbour(source) or hint)
+
+    def _models(self) -> None:
+        models = self.document.data.get("models")
+        for role, section in models.items() if isinstance(models, dict) else ():
+            for key, value in section.items() if isinstance(section, dict) else ():
+                if isinstance(value, str) and value.startswith(HUB) and not _PINNED.fullmatch(value):
+                    keys = ("models", role, key)
+                    self._add(
+                        keys, f"`{dotted(keys)}`: {shown(value, PATH_LENGTH)} is not pinned to a commit", _PIN_HINT
+                    )
+
+    def _unique_names(self, family: str, what: str) -> None:
+        first: dict[str, int] = {}
+        for position, section in self._sections(family):
+            name = section.get("name")
+            if isinstance(name, str) and name in first:
+                line = self.document.place((family, first[name], "name")).line
+                where = f" (the first on line {line})" if line else ""
+                keys: Keys = (family, position, "name")
+                self._add(keys, f"`{dotted(keys)}`: two {what}s are called {shown(name)}{where}", "rename one of them")
+            elif isinstance(name, str):
+                first[name] = position
+
+    def _mitigated_arm(self) -> None:
+        release = self.document.data.get("release")
+        arm = release.get("arm") if isinstance(release, dict) else None
+        arms = ["baseline", *self._names("mitigations")]
+        if isinstance(arm, str) and arm not in arms:
+            self._add(("release", "arm"), f"`release.arm`: no arm is called {shown(arm)}", _among(arm, arms))
+
+    def _external_embedder(self) -> None:
+        """Text of a dataset that must not leave the machine is not sent to an embedding service."""
+        scoring = self.document.data.get("scoring")
+        section = scoring.get("embedder") if isinstance(scoring, dict) else None
+        if not (isinstance(section, dict) and _sends_texts_away(section)):
+            return
+        for position, dataset in self._sections("datasets"):
+            if dataset.get("external_processing", "forbid") != "allow":
+                keys: Keys = ("datasets", position, "external_processing")
+                message = f"the embedder {section.get('kind')} sends texts away, which {_named(dataset)} forbids"
+                hint = "choose an embedder that runs here (kind: default), or set external_processing: allow"
+                self._add(keys if keys in self.document.places else ("scoring", "embedder"), message, hint)
+
+    def _rule(self, keys: Keys, rule: dict[str, Any]) -> None:
+        attacks, datasets = self._names("attacks"), self._names("datasets")
+        self._names_one_of((*keys, "attack"), rule.get("attack"), ["*", *attacks], "attack of this policy")
+        self._names_one_of((*keys, "dataset"), rule.get("dataset"), ["*", *datasets], "dataset of this policy")
+        metric = rule.get("metric")
+        if not isinstance(metric, str):
+            return
+        if metric.startswith("adjusted_"):
+            for section in self._meant(rule):
+                if not section.get("controls"):
+                    message = f"{metric} needs controls, and {_named(section)} has none"
+                    self._add(
+                        (*keys, "metric"), f"`{dotted(keys)}`: {message}", "give the dataset controls, or use coverage"
+                    )
+        if metric == "string_memorisation_rate" and self._scoring("string_sample") == 0:
+            message = f"`{dotted(keys)}`: nothing produces {metric} while scoring.string_sample is 0"
+            self._add((*keys, "metric"), message, "set scoring.string_sample, for example 500")
+
+    def _meant(self, rule: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        wanted = rule.get("dataset", "*")
+        return (section for _, section in self._sections("datasets") if wanted in ("*", section.get("name")))
+
+    def _names_one_of(self, keys: Keys, given: Any, known: list[str], what: str) -> None:
+        if isinstance(given, str) and given not in known:
+            message = f"`{dotted(keys)}`: {shown(given)} is no {what}, so nothing produces this rule's metric"
+            self._add(keys, message, _among(given, known))
+
+    def _names(self, family: str) -> list[str]:
+        """What sections of this family are called: their names, and for plug-ins their kinds too."""
+        sections = [section for _, section in self._sections(family)]
+        found = [section.get(key) for key in ("name", "kind") for section in sections]
+        return list(dict.fromkeys([*(name for name in found if isinstance(name, str)), *default_names(sections)]))
+
+    def _sections(self, family: str) -> Iterator[tuple[int, dict[str, Any]]]:
+        """The mappings of a list of the policy, with their positions; anything else is the schema's business."""
+        listed = self.document.data.get(family)
+        if isinstance(listed, list):
+            yield from ((position, item) for position, item in enumerate(listed) if isinstance(item, dict))
+
+    def _scoring(self, key: str) -> Any:
+        scoring = self.document.data.get("scoring")
+        return scoring.get(key) if isinstance(scoring, dict) else None
+
+    def _calibrated(self) -> bool:
+        threshold = self._scoring("semantic_threshold")
+        return threshold is None or isinstance(threshold, dict)
+
+    def _add(self, keys: Keys, message: str, hint: str = "") -> None:
+        if keys not in self.document.broken:
+            self.spoken_of.add(keys)
+            place = self.document.place(keys)
+            self.problems.append(Problem(place.file, place.line, message, hint))
+
+
+def default_names(sections: list[dict[str, Any]]) -> list[str]:
+    """A name for every plug-in section: its own, or its kind, numbered where that repeats."""
+    taken = {section.get("name") for section in sections if isinstance(section.get("name"), str)}
+    names = []
+    for section in sections:
+        name = section.get("name")
+        kind = section.get("kind")
+        if not isinstance(name, str) and isinstance(kind, str):
+            name = next(free for free in _numbered(kind) if free not in taken)
+            taken.add(name)
+        if isinstance(name, str):
+            names.append(name)
+    return names
+
+
+def _numbered(kind: str) -> Iterator[str]:
+    yield kind
+    number = 2
+    while True:
+        yield f"{kind}-{number}"
+        number += 1
+
+
+def _named(section: dict[str, Any]) -> str:
+    name = section.get("name")
+    return f"dataset {shown(name)}" if isinstance(name, str) else "this dataset"
+
+
+def _among(given: str, known: list[str]) -> str:
+    hint = did_you_mean(given, known)
+    return hint if hint.startswith("one of") else f"{hint} ({one_of(known)})"
+
+
+def _unreadable(source: str) -> str | None:
+    """Why this file or folder cannot be read; None where it can."""
+    path = Path(source)
+    if "\0" in source:
+        return "is not a usable file name"
+    try:
+        if not path.exists():
+            return "does not exist"
+        if path.is_dir():
+            return None if os.access(path, os.R_OK | os.X_OK) else "cannot be read: permission denied"
+        if not path.is_file():
+            return "is neither a file nor a folder"
+        with path.open("rb"):
+            return None
+    except OSError as error:
+        return f"cannot be read: {error.strerror or 'no access'}"
+
+
+def _neighbour(source: str) -> str:
+    """The file beside it that was probably meant."""
+    path = Path(source)
+    try:
+        names = [other.name for other in path.parent.iterdir()]
+    except (OSError, ValueError):
+        return ""
+    hint = did_you_mean(path.name, names)
+    return hint if hint.startswith("did you mean") else ""
+
+
+def _sends_texts_away(section: dict[str, Any]) -> bool:
+    kind = section.get("kind")
+    if not isinstance(kind, str) or kind not in kinds("embedders"):
+        return False
+    try:
+        embedder = plugin_class("embedders", kind)
+    except (ImportError, AttributeError):
+        return False  # the schema says what is wrong
+    try:
+        return bool(embedder.model_validate(section).external)
+    except ValidationError:  # another parameter is wrong; where texts go is known all the same
+        return bool(embedder.model_construct(**section).external)

@@ -1,0 +1,261 @@
+"""The policy's sections, as types: what may be declared, with units and bounds."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    PrivateAttr,
+    ValidationInfo,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from auditkit.attacks.base import Attack
+from auditkit.models.base import ModelBackend
+from auditkit.records import Stage, View
+from auditkit.registry import DISCRIMINATOR, Family, Plugin, kinds, plugin_class
+from auditkit.scoring.base import Embedder, VectorIndexConfig
+
+
+class PluginOf:
+    """Annotation: a section whose ``kind`` (``backend`` for models) picks a class of this family."""
+
+    def __init__(self, family: Family) -> None:
+        self.family = family
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.with_info_plain_validator_function(
+            self._validate,
+            serialization=core_schema.plain_serializer_function_ser_schema(lambda v: v.model_dump(mode="json")),
+        )
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        choices = [found for kind in sorted(kinds(self.family)) if (found := self._importable(kind)) is not None]
+        # Through the handler, so that what plug-ins refer to is defined once, at the root of the schema.
+        return {"oneOf": [handler(choice.__pydantic_core_schema__) for choice in choices]} if choices else {"not": {}}
+
+    def _validate(self, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, Plugin):
+            return value
+        key = DISCRIMINATOR[self.family]
+        known = sorted(kinds(self.family))
+        if not isinstance(value, dict):
+            raise PydanticCustomError("plugin_type", "should be a mapping with {key}", {"key": key})
+        kind = value.get(key)
+        context = {"family": self.family, "key": key, "given": str(kind), "known": known}
+        if kind not in known:
+            raise PydanticCustomError("plugin_kind", "unknown {key} {given} in {family}", context)
+        found = self._importable(kind)
+        if found is None:
+            raise PydanticCustomError("plugin_broken", "the {key} {given} cannot be imported", context)
+        # A file is read strictly: the text "1000" is no number. JSON mode still takes a list for a tuple, as YAML must.
+        if info.mode == "json":
+            return found.model_validate_json(json.dumps(value), strict=True)
+        return found.model_validate(value)
+
+    def _importable(self, kind: str) -> type[Plugin] | None:
+        try:
+            return plugin_class(self.family, kind)
+        except (ImportError, AttributeError):  # somebody else's plug-in, installed badly
+            return None
+
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=80)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A part of the policy: unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Release(Section):
+    """Who is about to release what, and how the world will reach it."""
+
+    organisation: str = ""
+    auditor: str = ""
+    access: Literal["open-weights", "api"] = "open-weights"
+    arm: Name = "baseline"
+
+
+class Models(Section):
+    """The model that ships, and the base model that it was post-trained from."""
+
+    candidate: Annotated[ModelBackend, PluginOf("models")]
+    base: Annotated[ModelBackend, PluginOf("models")] | None = None
+
+
+class Fields(Section):
+    """Which fields of a row hold the record: prompt (and response), messages, or prompt/chosen/rejected."""
+
+    prompt: str | None = None
+    response: str | None = None
+    messages: str | None = None
+    chosen: str | None = None
+    rejected: str | None = None
+
+    @model_validator(mode="after")
+    def _one_shape(self) -> Self:
+        if (self.prompt is None) == (self.messages is None):
+            raise ValueError("give either 'prompt' or 'messages'")
+        if self.messages and (self.response or self.chosen or self.rejected):
+            raise ValueError("'messages' stands alone")
+        if self.response and self.chosen:
+            raise ValueError("give 'response' or 'chosen', not both")
+        if self.rejected and not self.chosen:
+            raise ValueError("'rejected' needs 'chosen'")
+        return self
+
+
+class Trace(Section):
+    """How an RL-trained model marks its reasoning: the trace is cut, question + final answer is kept."""
+
+    start: str
+    end: str
+    answer: str = ""
+
+
+class DatasetSection(Section):
+    """One dataset that the candidate was trained on, with controls that it was never trained on."""
+
+    name: Name
+    stage: Stage
+    path: str = Field(description=".jsonl(.gz/.zst), .parquet, a folder of shards, or hub://org/name@<commit>")
+    fields: Fields
+    controls: str | None = None
+    controls_fields: Fields | None = Field(default=None, description="Where the controls' fields differ.")
+    max_bad_share: Share = Field(default=0.0, description="Share of bad lines that is still accepted.")
+    licence: str = ""
+    owner: str = ""
+    classification: Literal["public", "internal", "confidential", "secret"] = "confidential"
+    external_processing: Literal["forbid", "allow"] = "forbid"
+    trace: Trace | None = None
+
+
+class CalibrateFpr(Section):
+    """Set the threshold so that at most this share of never-trained texts reaches it."""
+
+    calibrate_fpr: Annotated[float, Field(gt=0, lt=0.5)]
+
+
+class Scoring(Section):
+    """How generations are matched with records."""
+
+    embedder: Annotated[Embedder, PluginOf("embedders")] = Field(
+        default_factory=lambda: _default("embedders", "default")
+    )
+    index: Annotated[VectorIndexConfig, PluginOf("indexes")] = Field(
+        default_factory=lambda: _default("indexes", "auto")
+    )
+    semantic_threshold: Annotated[float, Field(gt=0, le=1)] | CalibrateFpr = CalibrateFpr(calibrate_fpr=0.01)
+    string_threshold: Annotated[float, Field(gt=0, le=1)] = 0.9
+    string_floor: Annotated[float, Field(gt=0, le=1)] = 0.8
+    string_sample: Annotated[int, Field(ge=0, le=100_000, description="Generations with exact string scores.")] = 500
+
+
+def _default(family: Family, kind: str) -> Any:
+    return plugin_class(family, kind).model_validate({"kind": kind})
+
+
+# What the audit can put a limit on. `attack` and `dataset` name one, or "*" for each.
+Metric = Literal[
+    "adjusted_coverage",
+    "coverage",
+    "adjusted_semantic_rate",
+    "semantic_memorisation_rate",
+    "string_memorisation_rate",
+]
+
+
+class Rule(Section):
+    """A limit on one metric, checked for each dataset on its own, never pooled."""
+
+    metric: Metric
+    attack: str = "*"
+    dataset: str = "*"
+    view: View = Field(default="record", description="Whole record, or the prompt alone.")
+    max: Annotated[float, Field(ge=0, le=1)]
+
+
+class Strength(Section):
+    """The least attack that a preset calls an audit; a weaker policy says so on page one."""
+
+    samples: int = 0
+    max_new_tokens: int = 0
+    temperature_min: float = 0
+    temperature_max: float = 10
+
+
+class Sign(Section):
+    """Signing keys: ``key`` is ``env:NAME``, the variable holding PEM text or the path of the key file."""
+
+    key: Annotated[str, Field(pattern=r"^env:[A-Za-z_][A-Za-z0-9_]*$")]
+    certificate: str
+
+
+class ReportSection(Section):
+    """What is written, and how it is signed."""
+
+    formats: list[Literal["html", "pdf", "json", "sarif", "junit"]] = ["html", "json"]
+    redaction: Literal["spans", "none"] = "spans"
+    sign: Sign | Literal["none"]
+    secret: Annotated[str, Field(pattern=r"^env:[A-Za-z_][A-Za-z0-9_]*$")] | None = Field(
+        default=None,
+        description="Key of the ids that leave the evidence folder; by default made once beside the policy.",
+    )
+    max_findings: Annotated[int, Field(ge=1, le=5000)] = 50
+    label: str = Field(default="", description="Printed on every page, e.g. DEMO.")
+
+
+@dataclass(frozen=True)
+class PolicySource:
+    """The file a policy was loaded from, and the line in it where each key stands ("datasets.0.path" -> line)."""
+
+    file: Path
+    sha256: str
+    lines: dict[str, int]
+    preset: str | None = None
+    overrides: tuple[str, ...] = ()
+
+
+class Policy(Section):
+    """A whole policy, presets merged and paths resolved."""
+
+    version: Literal[1]
+    name: Name
+    extends: str | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    release: Release = Release()
+    models: Models
+    datasets: Annotated[list[DatasetSection], Field(min_length=1)]
+    attacks: Annotated[list[Annotated[Attack, PluginOf("attacks")]], Field(min_length=1)]
+    probes: list[Annotated[Plugin, PluginOf("probes")]] = []
+    scoring: Scoring = Field(default_factory=Scoring)
+    mitigations: list[Annotated[Plugin, PluginOf("mitigations")]] = []
+    gate: Annotated[list[Rule], Field(min_length=1)]
+    strength: Strength = Strength()
+    report: ReportSection
+
+    # Where the policy came from; set by the loader, never by the file.
+    _source: PolicySource | None = PrivateAttr(default=None)
+
+    @property
+    def source(self) -> PolicySource:
+        """The file that this policy was loaded from."""
+        assert self._source is not None, "policies come from load_policy"
+        return self._source
+
+    def dataset(self, name: str) -> DatasetSection:
+        """The dataset of this name."""
+        return next(section for section in self.datasets if section.name == name)

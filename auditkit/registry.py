@@ -1,0 +1,80 @@
+"""Which class a policy's ``kind`` picks: one table a plug-in family, loaded only when asked for.
+
+Third parties add kinds through the entry-point groups ``auditkit.attacks``, ``auditkit.embedders`` and so on.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict
+
+from auditkit.errors import AuditkitError
+
+Family = Literal["models", "attacks", "probes", "embedders", "indexes", "mitigations", "formats"]
+FAMILIES: tuple[Family, ...] = get_args(Family)
+
+
+class Plugin(BaseModel):
+    """A policy section and its implementation in one: the fields are the parameters, ``kind`` picks the class."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+BUILT_IN: dict[Family, dict[str, str]] = {
+    "models": {
+        "transformers": "auditkit.models.transformers_backend:TransformersBackend",
+        "scripted": "auditkit.models.scripted:ScriptedBackend",
+    },
+    "attacks": {
+        "template_prefix": "auditkit.attacks.template_prefix:TemplatePrefix",
+        "bos_prefix": "auditkit.attacks.bos_prefix:BosPrefix",
+    },
+    "probes": {},
+    "embedders": {
+        "default": "auditkit.scoring.wordllama_embedder:DefaultEmbedder",
+        "sentence_transformers": "auditkit.scoring.sentence_embedder:SentenceTransformersEmbedder",
+        "gemini": "auditkit.scoring.gemini_embedder:GeminiEmbedder",
+    },
+    "indexes": {
+        "auto": "auditkit.scoring.index:AutoIndex",
+        "exact": "auditkit.scoring.index:ExactIndex",
+        "hnsw": "auditkit.scoring.hnsw_index:HnswIndex",
+    },
+    "mitigations": {},
+    "formats": {
+        "json": "auditkit.report.json_format:JsonFormat",
+        "html": "auditkit.report.html_format:HtmlFormat",
+        "pdf": "auditkit.report.pdf_format:PdfFormat",
+        "sarif": "auditkit.report.sarif_format:SarifFormat",
+        "junit": "auditkit.report.junit_format:JunitFormat",
+    },
+}
+
+# The policy key that names the class: `backend: transformers` reads better than `kind: transformers`.
+DISCRIMINATOR: dict[Family, str] = {family: "kind" for family in FAMILIES} | {"models": "backend"}
+
+
+@cache
+def kinds(family: Family) -> dict[str, str]:
+    """Every kind of a family with the ``module:Class`` behind it, entry points included."""
+    found = {point.name: point.value for point in entry_points(group=f"auditkit.{family}")}
+    return {**found, **BUILT_IN[family]}
+
+
+@cache
+def plugin_class(family: Family, kind: str) -> type[Any]:
+    """The class behind a kind.
+
+    Raises:
+        AuditkitError: no such kind in the family.
+    """
+    try:
+        module, _, name = kinds(family)[kind].partition(":")
+    except KeyError:
+        raise AuditkitError(f"no {family} plug-in is called {kind!r}", f"one of: {', '.join(kinds(family))}") from None
+    loaded: type[Any] = getattr(import_module(module), name)
+    return loaded

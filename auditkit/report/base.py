@@ -1,0 +1,291 @@
+"""The report as data: everything that every format shows, and nothing that it does not."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from auditkit.records import Estimate, ModelIdentity, View
+from auditkit.registry import Plugin
+
+SCHEMA_VERSION = "1.0"
+
+RuleOutcome = Literal["pass", "fail", "inconclusive", "waived", "not_viable"]
+Outcome = Literal["pass", "fail", "inconclusive"]
+
+
+class Part(BaseModel):
+    """A piece of audit.json."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RunInfo(Part):
+    """When and by what; the only part in which a resumed run may differ from an undisturbed one."""
+
+    id: str
+    started: str
+    finished: str
+    resumed: int
+    auditkit_version: str
+    stage_seconds: dict[str, float] = {}
+    peak_memory_bytes: dict[str, int] = {}
+
+
+class PolicyInfo(Part):
+    name: str
+    sha256: str
+    preset: str | None = None
+    weaker_than_preset: list[str] = []  # sentences for page one
+    text: str = ""  # the locked policy, secrets never in it
+
+
+class DatasetInfo(Part):
+    name: str
+    stage: str
+    records: int
+    controls: int
+    calibration_controls: int
+    evaluation_controls: int
+    duplicates: int
+    clusters: int
+    bad_lines: int
+    merkle_root: str
+    licence: str
+    owner: str
+    classification: str
+    external_processing: str
+    views: list[View]
+
+
+class PrefixInfo(Part):
+    name: str
+    text: str
+    token_ids: list[int]
+    sha256: str
+    note: str = ""
+
+
+class AttackInfo(Part):
+    """One attack as run: its declared parameters, the literal prefixes, and how the generations ended."""
+
+    name: str
+    kind: str
+    parameters: dict[str, Any]
+    prefixes: list[PrefixInfo]
+    generations: int
+    finished: dict[str, int]  # finish reason -> generations
+    turn_changes: dict[str, int]  # by the model, appended by the attack, none
+    tokens: int
+
+
+class Calibration(Part):
+    """The threshold of one dataset and view. ``threshold`` None: uncalibrated, with the reason."""
+
+    dataset: str
+    view: View
+    embedder: str
+    threshold: float | None
+    source: Literal["calibrated", "policy", "uncalibrated"]
+    declared_fpr: float | None
+    fpr: float | None  # share of the calibration half at or above the threshold
+    fpr_high: float | None
+    evaluation_fpr: float | None  # the same on the half that did not set it
+    evaluation_fpr_high: float | None
+    controls: int
+    reason: str = ""
+
+
+class PositiveControl(Part):
+    """Members, altered in a known way, used as queries: what share is found at the threshold."""
+
+    dataset: str
+    view: View
+    variant: str
+    tpr: float
+    low: float
+    high: float
+    queries: int
+    required: bool  # one of the four that decide whether a verdict is possible
+
+
+class Arm(Part):
+    name: str
+    mitigation: str | None
+    attacker: str
+    estimates: list[Estimate]
+    utility: list[Estimate] = []
+
+
+class Finding(Part):
+    """One leaked record with its best evidence. Texts are in audit.json, the full reports and the evidence only."""
+
+    id: str  # keyed
+    dataset: str
+    record: str  # keyed
+    generation: str  # keyed
+    generation_id: str
+    record_index: int
+    view: View
+    measure: str
+    score: float
+    levenshtein: float
+    record_text: str
+    generation_text: str
+    file: str
+    line: int
+
+
+class IndexInfo(Part):
+    dataset: str
+    view: View
+    kind: str
+    recall_at_1: float
+    queries: int
+    reason: str = ""
+
+
+class Histogram(Part):
+    """Counts between edges; len(counts) == len(edges) - 1."""
+
+    dataset: str
+    attack: str
+    view: View
+    measure: str
+    edges: list[float]
+    counts: list[int]
+    sample: int
+
+
+class ScatterPoint(Part):
+    embedding: float
+    levenshtein: float
+    length: int
+
+
+class Scatter(Part):
+    dataset: str
+    attack: str
+    view: View
+    threshold: float | None
+    points: list[ScatterPoint]
+
+
+class CoverageCurve(Part):
+    """Distinct clusters hit (as a share) after so many generations, for members and evaluation controls."""
+
+    dataset: str
+    attack: str
+    view: View
+    generations: list[int]
+    members: list[float]
+    controls: list[float]
+
+
+class BandExample(Part):
+    """A pair drawn at random from a 0.05 band of embedding score, as the paper's appendices show."""
+
+    dataset: str
+    attack: str
+    view: View
+    low: float
+    high: float
+    score: float
+    levenshtein: float
+    record: str
+    generation: str
+    record_text: str
+    generation_text: str
+
+
+class Figures(Part):
+    histograms: list[Histogram]
+    scatters: list[Scatter]
+    coverage_curves: list[CoverageCurve]
+    bands: list[BandExample]
+
+
+class RuleResult(Part):
+    """One rule on one dataset."""
+
+    rule: str  # as words: "adjusted_coverage of template_prefix <= 0.01"
+    metric: str
+    arm: str
+    dataset: str
+    attack: str
+    view: View
+    estimate: Estimate | None
+    limit: float
+    outcome: RuleOutcome
+    reason: str
+
+
+class Verdict(Part):
+    """The one value that screen, exit code, report and JSON come from."""
+
+    outcome: Outcome
+    arm: str
+    rules: list[RuleResult]
+    cautions: list[str]  # what kept the audit from a better verdict, or must be read with it
+
+    @property
+    def exit_code(self) -> int:
+        """0 pass, 1 fail, 3 inconclusive."""
+        return {"pass": 0, "fail": 1, "inconclusive": 3}[self.outcome]
+
+
+class ReleaseInfo(Part):
+    organisation: str
+    auditor: str
+    access: str
+    arm: str
+
+
+class SignatureInfo(Part):
+    """What the pages say of the signature; the signature itself is in files of its own."""
+
+    signed: bool
+    label: str = ""  # "DEMO" where the keys were made for a demonstration
+    key_id: str = ""
+    certificate_subject: str = ""
+
+
+class AuditReport(Part):
+    """All of an audit. Serialised as canonical JSON (RFC 8785) it is audit.json."""
+
+    schema_version: str = SCHEMA_VERSION
+    run: RunInfo
+    seed: int
+    policy: PolicyInfo
+    release: ReleaseInfo
+    signature: SignatureInfo
+    provenance: dict[str, Any]
+    models: list[ModelIdentity]
+    datasets: list[DatasetInfo]
+    attacks: list[AttackInfo]
+    calibration: list[Calibration]
+    positive_controls: list[PositiveControl]
+    arms: list[Arm]
+    findings: list[Finding]
+    findings_total: int  # leaked records in all; ``findings`` is capped by the policy
+    index: list[IndexInfo]
+    figures: Figures
+    limits: list[str]  # what this audit does not show, as sentences
+    verdict: Verdict
+
+
+class ReportFormat(Plugin, ABC):
+    """A way to write an AuditReport into the run folder."""
+
+    kind: str
+
+    @abstractmethod
+    def write(self, report: AuditReport, folder: Path) -> list[Path]:
+        """Write the file or files of this format into ``folder`` and return them. No network."""
+
+    def missing(self) -> str | None:
+        """The extra to install where this format cannot be written here, else None."""
+        return None

@@ -1,0 +1,198 @@
+"""What every term and figure of the report means, in the words of METRICS: one place, so that pages agree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """A term, what it is called in running text, and what it means."""
+
+    name: str
+    title: str
+    meaning: str
+
+
+_METRICS = (
+    (
+        "adjusted_coverage",
+        "adjusted coverage",
+        "Coverage of the dataset minus coverage of its evaluation controls: what is left is owed to training, not to "
+        "chance resemblance.",
+    ),
+    (
+        "coverage",
+        "coverage",
+        "Share of the dataset's records (near-duplicates count as one) that at least one generation reproduces at or "
+        "above the threshold.",
+    ),
+    (
+        "adjusted_semantic_rate",
+        "adjusted semantic rate",
+        "Share of generations at or above the threshold against the dataset, cut to as many records as there are "
+        "evaluation controls (mean of 20 draws), minus the same share against those controls.",
+    ),
+    (
+        "semantic_memorisation_rate",
+        "semantic memorisation rate",
+        "Share of the scored generations whose best embedding score against the dataset reaches the threshold.",
+    ),
+    (
+        "string_memorisation_rate",
+        "string memorisation rate",
+        "Share of the scored generations whose best string similarity to a record reaches the policy's string "
+        "threshold (0.9 unless it says otherwise), one figure for each string measure.",
+    ),
+    (
+        "undercount_ratio",
+        "undercount ratio",
+        "Semantic memorisation rate divided by string memorisation rate: by how much a search for near-identical "
+        "strings alone would undercount. Undefined, with a lower bound, where no string matches.",
+    ),
+    (
+        "prefix_gain",
+        "prefix gain",
+        "Mean best embedding score under the chat-template prefix minus the same under the beginning-of-sequence "
+        "token alone, for the same number of generations.",
+    ),
+    (
+        "longest_match",
+        "longest match",
+        "Longest stretch of tokens that a generation and a record have in common, as a share of the record's tokens.",
+    ),
+    (
+        "embedding_score",
+        "embedding score",
+        "Dot product of the unit-length embeddings of two texts: 1 for texts the embedder cannot tell apart.",
+    ),
+    (
+        "levenshtein_similarity",
+        "Levenshtein similarity",
+        "1 minus the edit distance by character divided by the length of the longer text.",
+    ),
+    (
+        "indel_similarity",
+        "Indel similarity",
+        "1 minus the number of inserted and deleted characters divided by the summed length of both texts; a "
+        "substitution counts as two.",
+    ),
+    (
+        "likelihood_shift",
+        "likelihood shift",
+        "Difference of the base-10 logarithms of the text's probability after and before post-training.",
+    ),
+    (
+        "extraction_probability",
+        "extraction probability",
+        "Probability that one sample under the declared sampler begins with the record's exact tokens.",
+    ),
+    (
+        "recovered_utility",
+        "recovered utility",
+        "How much of the gain from training on the original data is had by training on what was extracted.",
+    ),
+    (
+        "auc",
+        "AUC",
+        "Probability that a member drawn at random is ranked above a control drawn at random.",
+    ),
+)
+
+_TERMS = (
+    (
+        "member",
+        "A record of a dataset that the policy declares as training data of the audited model.",
+    ),
+    (
+        "control",
+        "A record of the same kind that the model was never trained on. Half of the controls set the threshold "
+        "(calibration), the other half check it (evaluation); the halves are drawn by digest.",
+    ),
+    (
+        "generation",
+        "One sample of the model: from the attack's prefix through the user's turn, the turn change and the "
+        "assistant's turn. One that was cut, empty or failed counts as unscored, never as clean.",
+    ),
+    (
+        "prefix",
+        "The literal text, as token ids, that an attack gives the model before it samples: for example everything the "
+        "chat template writes before the user's first word.",
+    ),
+    (
+        "record view, prompt view",
+        "A generation is matched with the whole record (its turns in one block) and, separately, with the prompt "
+        "alone.",
+    ),
+    (
+        "best match",
+        "For each generation the record with the highest score, searched over the whole dataset.",
+    ),
+    (
+        "threshold (τ)",
+        "The embedding score from which a pair counts as leaked. Calibrated: the smallest score that never-trained "
+        "texts reach no more often than the declared rate, at the upper end of the interval.",
+    ),
+    (
+        "positive control",
+        "Members, altered in a known way, used as if they were generations: shows that the instrument finds what it "
+        "should find. Under 80 % found in a required one, no verdict is given.",
+    ),
+    (
+        "keyed id",
+        "A name for a record or generation made with a secret key: the same in every run of the project, and "
+        "meaningless to anybody without the key.",
+    ),
+    (
+        "95 % interval",
+        "The range of true values that the evidence allows: made by a method that covers the truth in at least 19 of "
+        "20 audits. Rates over generations: Clopper-Pearson. Coverage: a Poisson variance. Each figure names its "
+        "method.",
+    ),
+    (
+        "limit",
+        "The largest value that the policy allows. A rule passes if the whole interval is within the limit, fails if "
+        "the whole interval is above it, and is inconclusive otherwise.",
+    ),
+    (
+        "arm",
+        "The model as it is audited: the baseline, or the baseline with one mitigation. The verdict is that of the "
+        "arm that ships.",
+    ),
+)
+
+
+def definition(metric: str) -> Definition:
+    """The definition of a metric; one that is not known keeps its own name and says where to look.
+
+    A metric with a suffix (the string measure, a budget) has the definition of what it begins with.
+    """
+    for name, title, meaning in sorted(_METRICS, key=lambda entry: -len(entry[0])):
+        if metric == name:
+            return Definition(metric, title, meaning)
+        if metric.startswith(name):
+            suffix = metric[len(name) :].strip("_.:/ ()[]").replace("_", " ")
+            return Definition(metric, f"{title} ({suffix})", meaning)
+    return Definition(metric, metric.replace("_", " "), "Defined in the documentation of the plug-in that reports it.")
+
+
+def title(metric: str) -> str:
+    """What a metric is called in running text."""
+    return definition(metric).title
+
+
+def metric_definitions(metrics: Iterable[str]) -> list[Definition]:
+    """The definitions of these metrics and of the scores underneath them, each once, in the order of METRICS."""
+    wanted = {*metrics, "embedding_score", "levenshtein_similarity", "indel_similarity"}
+    order = {name: place for place, (name, _, _) in enumerate(_METRICS)}
+    return sorted((definition(metric) for metric in wanted), key=lambda entry: (_place(entry.name, order), entry.name))
+
+
+def _place(metric: str, order: dict[str, int]) -> int:
+    return min((place for name, place in order.items() if metric.startswith(name)), default=len(order))
+
+
+def term_definitions() -> list[Definition]:
+    """The terms that every report uses."""
+    return [Definition(name, name, meaning) for name, meaning in _TERMS]

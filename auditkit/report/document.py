@@ -1,0 +1,241 @@
+"""The one document behind HTML and PDF: an escaping environment, and what its templates are given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+
+from auditkit.report import formatting, wording
+from auditkit.report.base import AuditReport
+from auditkit.report.definitions import metric_definitions, term_definitions, title
+from auditkit.report.figures import Chart, draw_all
+from auditkit.report.pairs import Cut, shown_bands, shown_findings
+from auditkit.report.redaction import redact
+from auditkit.report.safe_text import left_out, safe_literal, safe_text
+from auditkit.report.svg import for_paper, for_screen
+from auditkit.resources import resource_folder
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+PAGE_ONE_RULES = 6
+MOST_FACTS = 300  # rows of provenance
+MOST_IDS = 256  # token ids of a prefix
+
+
+@dataclass(frozen=True, slots=True)
+class Medium:
+    """Where the document is read, and how much of the evidence fits there."""
+
+    screen: bool
+    findings: int
+    finding_characters: int
+    pairs: int
+    pair_characters: int
+    lines: int
+
+
+SCREEN = Medium(screen=True, findings=5000, finding_characters=4000, pairs=2000, pair_characters=1500, lines=80)
+PAPER = Medium(screen=False, findings=100, finding_characters=1000, pairs=120, pair_characters=420, lines=24)
+
+# Sections in order; one whose test says no is left out, of the contents too.
+_SECTIONS = (
+    ("rules", "The rules and their limits"),
+    ("limits", "What this audit does not show"),
+    ("attack", "What was attacked, and how"),
+    ("scores", "Scores"),
+    ("coverage", "Coverage as generations grow"),
+    ("prefix", "The prefix against the bare beginning of sequence"),
+    ("matches", "Leaked records side by side"),
+    ("bands", "Pairs at random from each band of score"),
+    ("instrument", "Checks of the instrument"),
+    ("datasets", "The data"),
+    ("estimates", "All estimates"),
+    ("method", "Method and definitions"),
+    ("provenance", "Provenance"),
+    ("verify", "How to verify and to repeat"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A section of the document: its anchor, which is also its template, and its heading."""
+
+    id: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A chart with its number in the document."""
+
+    number: int
+    caption: str
+    svg: Markup
+
+
+def render(report: AuditReport, medium: Medium, redacted: bool) -> str:
+    """The whole document as one HTML page; ``redacted``: without a word of the data.
+
+    Nothing in it refers to anything outside: no script, no link, no font, no picture.
+    """
+    shown = redact(report) if redacted else report
+    template = _environment().get_template("report/document.html.j2")
+    return template.render(_view(shown, medium, redacted))
+
+
+def _view(report: AuditReport, medium: Medium, redacted: bool) -> dict[str, Any]:
+    """What the templates are given."""
+    findings = shown_findings(report, medium.findings, Cut(medium.finding_characters, medium.lines, redacted))
+    bands, thinned = shown_bands(report, medium.pairs, Cut(medium.pair_characters, medium.lines, redacted))
+    charts = _charts(report, medium)
+    estimates = [estimate for arm in report.arms for estimate in (*arm.estimates, *arm.utility)]
+    rules = sorted(report.verdict.rules, key=lambda rule: rule.outcome != report.verdict.outcome)
+    gains = [estimate for estimate in estimates if estimate.metric == "prefix_gain"]
+    return {
+        "report": report,
+        "screen": medium.screen,
+        "redacted": redacted,
+        "heading": f"Leakage audit: {report.policy.name}{' (redacted)' if redacted else ''}",
+        "labels": wording.labels(report, redacted),
+        "words": _words(report),
+        "settle": wording.what_would_settle(report),
+        "page_one_rules": rules[:PAGE_ONE_RULES],
+        "rules_left_out": max(0, len(rules) - PAGE_ONE_RULES),
+        "charts": charts,
+        "sections": [Section(name, words) for name, words in _SECTIONS if _has(name, report, charts, bool(gains))],
+        "gains": gains,
+        "findings": findings,
+        "findings_left_out": len(report.findings) - len(findings),
+        "bands": bands,
+        "bands_thinned": thinned,
+        "terms": term_definitions(),
+        "metrics": metric_definitions(estimate.metric for estimate in estimates),
+        "provenance": list(_facts(report.provenance))[:MOST_FACTS],
+        "stages": _stages(report),
+    }
+
+
+def _words(report: AuditReport) -> dict[str, str]:
+    means, means_not = wording.meaning(report)
+    return {
+        "outcome": wording.OUTCOME_WORDS[report.verdict.outcome],
+        "verdict": wording.verdict_sentence(report),
+        "subject": wording.subject_sentence(report),
+        "found": wording.found_sentence(report),
+        "means": means,
+        "means_not": means_not,
+        "signature": wording.signature_sentence(report),
+    }
+
+
+def _charts(report: AuditReport, medium: Medium) -> dict[str, list[Figure]]:
+    """The charts by section, numbered through; ink follows the reader's light or dark on a screen."""
+    charts: dict[str, list[Figure]] = {name: [] for name, _ in _SECTIONS}
+    ordered: list[Chart] = sorted(draw_all(report), key=lambda chart: list(charts).index(chart.section))
+    for number, chart in enumerate(ordered, 1):
+        svg = for_screen(chart.svg) if medium.screen else for_paper(chart.svg, chart.caption)
+        charts[chart.section].append(Figure(number, chart.caption, svg))
+    return charts
+
+
+def _has(section: str, report: AuditReport, charts: Mapping[str, list[Figure]], gains: bool) -> bool:
+    """Whether there is anything to say in a section."""
+    if section in ("scores", "coverage"):
+        return bool(charts[section])
+    if section == "prefix":
+        return bool(charts[section]) or gains
+    if section == "bands":
+        return bool(report.figures.bands)
+    if section == "instrument":
+        return bool(report.positive_controls or report.calibration or report.index)
+    return True
+
+
+def _facts(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """Nested provenance as (dotted name, value) rows."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _facts(item, f"{name}.{key}" if name else str(key))
+    elif isinstance(value, list | tuple) and any(isinstance(item, Mapping | list | tuple) for item in value):
+        for place, item in enumerate(value, 1):
+            yield from _facts(item, f"{name} {place}".strip())
+    else:
+        yield name, ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _stages(report: AuditReport) -> list[dict[str, Any]]:
+    """Wall time and peak memory of each stage."""
+    seconds, memory = report.run.stage_seconds, report.run.peak_memory_bytes
+    return [
+        {"name": name, "seconds": seconds.get(name), "memory": memory.get(name)}
+        for name in dict.fromkeys([*seconds, *memory])
+    ]
+
+
+@cache
+def _environment() -> Environment:
+    """One environment: everything is escaped, unseen characters are shown, an undefined name is an error."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(resource_folder("templates")),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_finalised,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= _FILTERS
+    return environment
+
+
+def _finalised(value: Any) -> Any:
+    """Every value that a template prints goes through here: text is made harmless, our own markup is left alone."""
+    return value if isinstance(value, Markup) else safe_text(str(value))
+
+
+def _lines(text: str) -> Markup:
+    """A text with its line breaks as elements: WeasyPrint breaks preserved ones in the wrong places."""
+    return Markup("<br>").join(safe_text(text).split("\n"))
+
+
+def _ids(ids: list[int]) -> str:
+    shown = " ".join(map(str, ids[:MOST_IDS]))
+    return f"{shown} … {len(ids) - MOST_IDS:,} more" if len(ids) > MOST_IDS else shown
+
+
+_FINISHES = {
+    "stop": "by the model's own end of turn",
+    "length": "cut at the largest number of tokens",
+    "empty": "empty",
+    "failed": "failed",
+}
+_TURNS = {"model": "made by the model", "appended": "appended by the attack", "none": "never reached"}
+
+_FILTERS: dict[str, Any] = {
+    "percent": formatting.percent,
+    "number": formatting.number,
+    "fixed": formatting.fixed,
+    "count": formatting.count,
+    "duration": formatting.duration,
+    "size": formatting.size,
+    "moment": formatting.moment,
+    "estimate": formatting.estimate_value,
+    "interval": formatting.interval,
+    "value_of": lambda amount, metric: formatting.value(metric, amount),
+    "share_of": lambda amount, whole: formatting.percent(amount / whole) if whole else "–",
+    "title_of": title,
+    "outcome_sign": wording.OUTCOME_SIGNS.__getitem__,
+    "outcome_word": wording.OUTCOME_WORDS.__getitem__,
+    "finish_word": lambda name: _FINISHES.get(name, name),
+    "turn_word": lambda name: _TURNS.get(name, name),
+    "left_out": left_out,
+    "lines": _lines,
+    "literal": safe_literal,
+    "ids": _ids,
+}

@@ -1,0 +1,66 @@
+"""The report's charts as inline SVG. Every distinction is made by shape, line or shade, never by hue alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from markupsafe import Markup
+
+from auditkit.records import Estimate
+from auditkit.report.base import AuditReport, Calibration, CoverageCurve, Histogram, Part, RuleResult, Scatter
+from auditkit.report.rule_charts import prefix_chart, rule_charts
+from auditkit.report.score_charts import coverage_charts, histogram_charts, scatter_charts
+from auditkit.report.svg import drawing, to_svg
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A drawn figure with its caption."""
+
+    section: str
+    caption: str
+    svg: Markup
+
+
+class ChartData(Part):
+    """What the charts are drawn from: figures only, so that the full and the redacted report share one drawing."""
+
+    histograms: list[Histogram]
+    scatters: list[Scatter]
+    curves: list[CoverageCurve]
+    rules: list[RuleResult]
+    calibration: list[Calibration]
+    estimates: list[Estimate]  # of the arm that the verdict is about
+
+
+def draw_all(report: AuditReport) -> list[Chart]:
+    """Every chart of the report, in the order of its sections; what there is no data for is left out."""
+    data = ChartData(
+        histograms=report.figures.histograms,
+        scatters=report.figures.scatters,
+        curves=report.figures.coverage_curves,
+        rules=report.verdict.rules,
+        calibration=report.calibration,
+        estimates=[estimate for arm in report.arms if arm.name == report.verdict.arm for estimate in arm.estimates],
+    )
+    return list(_drawn(data.model_dump_json()))
+
+
+@lru_cache(maxsize=2)
+def _drawn(content: str) -> tuple[Chart, ...]:
+    """The charts for this data; HTML and PDF, full and redacted, ask for the same ones one after another."""
+    data = ChartData.model_validate_json(content)
+    thresholds = {(entry.dataset, entry.view): entry.threshold for entry in data.calibration}
+    with drawing():
+        drawn = [
+            *rule_charts(data.rules),
+            *histogram_charts(data.histograms, thresholds),
+            *scatter_charts(data.scatters),
+            *coverage_charts(data.curves),
+            *prefix_chart(data.estimates),
+        ]
+        return tuple(
+            Chart(section, caption, to_svg(figure, f"fig{place}", caption))
+            for place, (section, caption, figure) in enumerate(drawn, 1)
+        )

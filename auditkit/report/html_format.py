@@ -1,0 +1,26 @@
+"""report.html and report.redacted.html: one file each, no script, nothing fetched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from auditkit.report.base import AuditReport, ReportFormat
+from auditkit.report.files import write_file
+
+FULL, REDACTED = "report.html", "report.redacted.html"
+
+
+class HtmlFormat(ReportFormat):
+    """Self-contained pages for a browser, at any width, light or dark."""
+
+    kind: Literal["html"] = "html"
+
+    def write(self, report: AuditReport, folder: Path) -> list[Path]:
+        """Write the full and the redacted page."""
+        from auditkit.report.document import SCREEN, render
+
+        return [
+            write_file(folder / name, render(report, SCREEN, redacted).encode())
+            for name, redacted in ((FULL, False), (REDACTED, True))
+        ]

@@ -1,0 +1,95 @@
+"""audit.json: the report as canonical JSON (RFC 8785), the one file that every other format is made from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+import rfc8785
+from pydantic import ValidationError
+
+from auditkit.errors import AuditkitError
+from auditkit.report.base import SCHEMA_VERSION, AuditReport, ReportFormat
+from auditkit.report.files import write_file
+
+FILE_NAME = "audit.json"
+LARGEST_INTEGER = 2**53 - 1  # RFC 8785 has no other numbers than IEEE doubles
+
+
+class JsonFormat(ReportFormat):
+    """Canonical JSON: the same report gives the same bytes everywhere."""
+
+    kind: Literal["json"] = "json"
+
+    def write(self, report: AuditReport, folder: Path) -> list[Path]:
+        """Write audit.json.
+
+        Raises:
+            AuditkitError: the report holds a figure or text that JSON cannot carry (NaN, infinity, half a character).
+        """
+        return [write_file(folder / FILE_NAME, canonical(report))]
+
+
+def canonical(report: AuditReport) -> bytes:
+    """The report's canonical JSON. Whole numbers beyond 2^53 - 1 (large seeds) become strings, as RFC 8785 advises.
+
+    Raises:
+        AuditkitError: NaN, an infinity or a lone surrogate somewhere in the report.
+    """
+    try:
+        return rfc8785.dumps(_exact(report.model_dump(mode="python")))
+    except rfc8785.CanonicalizationError as error:
+        raise AuditkitError(
+            f"the report cannot be written as JSON: {error}", "an undefined figure is None with a reason, never NaN"
+        ) from error
+
+
+def _exact(value: Any) -> Any:
+    """The value with integers that a double cannot hold written out as text."""
+    if isinstance(value, dict):
+        return {str(key): _exact(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_exact(item) for item in value]
+    if isinstance(value, int) and abs(value) > LARGEST_INTEGER:
+        return str(value)
+    return value
+
+
+def load(path: Path) -> AuditReport:
+    """Read an audit.json.
+
+    Raises:
+        AuditkitError: no such file, not JSON, or not a report of a schema version that this auditkit knows.
+    """
+    try:
+        content = json.loads(path.read_bytes(), parse_constant=_refuse_constant)
+    except OSError as error:
+        raise AuditkitError(
+            f"cannot read {path}: {error.strerror or error}", "give a run folder with audit.json"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise AuditkitError(f"{path} is not JSON", "the file is damaged: take it from a copy of the run") from error
+    version = content.get("schema_version") if isinstance(content, dict) else None
+    if version != SCHEMA_VERSION:
+        raise AuditkitError(
+            f"{path} has schema version {str(version)[:20]!r}, this auditkit reads {SCHEMA_VERSION!r}",
+            "use the version of auditkit that wrote it",
+        )
+    return _validated(content, path)
+
+
+def _validated(content: dict[str, Any], path: Path) -> AuditReport:
+    try:
+        return AuditReport.model_validate(content)
+    except ValidationError as error:
+        # Only the places: the values may be records.
+        places = sorted({".".join(str(step) for step in problem["loc"]) for problem in error.errors()})
+        raise AuditkitError(
+            f"{path} is not an audit report: wrong or missing at {', '.join(places[:5])}",
+            "the file is damaged: take it from a copy of the run",
+        ) from None
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")

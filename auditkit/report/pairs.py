@@ -1,0 +1,93 @@
+"""Pairs of a record and a generation as pages show them: cut to length, differences worked out, bands filled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from auditkit.report.base import AuditReport, BandExample, Finding
+from auditkit.report.differences import Marked, Piece, differences
+from auditkit.report.safe_text import safe_line
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One pair with its texts as marked pieces."""
+
+    dataset: str
+    view: str
+    score: float
+    levenshtein: float
+    record: str
+    generation: str
+    place: str
+    origin: str
+    left: Marked
+    right: Marked
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """The pairs of one band of score."""
+
+    low: float
+    high: float
+    pairs: tuple[Shown, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """How much of a text is shown; ``redacted``: there is no text, only its bar."""
+
+    characters: int
+    lines: int
+    redacted: bool
+
+
+def shown_findings(report: AuditReport, most: int, cut: Cut) -> list[Shown]:
+    """The first ``most`` findings."""
+    return [
+        _shown(finding, f"{safe_line(finding.file, 80)}:{finding.line}", finding.generation_id, cut)
+        for finding in report.findings[:most]
+    ]
+
+
+def shown_bands(report: AuditReport, most: int, cut: Cut) -> tuple[list[Band], bool]:
+    """The bands from high scores to low, thinned evenly to about ``most`` pairs in all; and whether they were."""
+    bands: dict[tuple[float, float], list[BandExample]] = {}
+    for example in report.figures.bands:
+        bands.setdefault((example.low, example.high), []).append(example)
+    each = max(1, most // len(bands)) if bands else 0
+    filled = [
+        Band(low, high, tuple(_shown(example, "", example.attack, cut) for example in _spread(examples, each)))
+        for (low, high), examples in sorted(bands.items(), reverse=True)
+    ]
+    return filled, any(len(examples) > each for examples in bands.values())
+
+
+def _spread(examples: Sequence[BandExample], most: int) -> list[BandExample]:
+    """At most ``most`` of the examples, spread over datasets, attacks and views as they come."""
+    kept = min(most, len(examples))
+    return [examples[place * len(examples) // kept] for place in range(kept)]
+
+
+def _shown(pair: Finding | BandExample, place: str, origin: str, cut: Cut) -> Shown:
+    left, right = _marked(pair, cut)
+    return Shown(
+        dataset=pair.dataset,
+        view=pair.view,
+        score=pair.score,
+        levenshtein=pair.levenshtein,
+        record=pair.record,
+        generation=pair.generation,
+        place=place,
+        origin=origin,
+        left=left,
+        right=right,
+    )
+
+
+def _marked(pair: Finding | BandExample, cut: Cut) -> tuple[Marked, Marked]:
+    if cut.redacted:
+        return Marked((Piece(pair.record_text, True),)), Marked((Piece(pair.generation_text, True),))
+    return differences(pair.record_text, pair.generation_text, cut.characters, cut.lines)

@@ -1,0 +1,152 @@
+"""Is this run what its signer says it is? Every check of a run folder, offline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from auditkit.errors import AuditkitError
+from auditkit.records import ModelIdentity
+from auditkit.report.base import Outcome
+from auditkit.signing import attestation, checks
+from auditkit.signing.attestation import Attestation
+from auditkit.signing.base import ATTESTATION, SealedPredicate
+from auditkit.signing.files import Listing, list_folder, visible
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+    from securesystemslib.signer import SSlibKey
+
+UNSIGNED = "UNSIGNED"
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What came out. ``statement`` is what the attestation says; rely on it only where ``ok``.
+
+    ``problems`` holds a sentence for each thing that fails. ``signer`` is "unknown" where no key was given,
+    "UNSIGNED" where nobody signed. ``notes`` are sentences to be read with an intact run.
+    """
+
+    problems: tuple[str, ...]
+    signer: str
+    statement: SealedPredicate | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing failed."""
+        return not self.problems
+
+    @property
+    def verdict(self) -> Outcome | None:
+        """The audit's outcome as attested, None where the attestation is unreadable."""
+        return self.statement.verdict.outcome if self.statement else None
+
+
+@dataclass(frozen=True)
+class _Expected:
+    """What the run is held against, beside itself."""
+
+    key: SSlibKey | None
+    certificate: Certificate | None
+    model: ModelIdentity | str | None
+    policy_file: Path | None
+    require: Literal["pass"] | None
+
+
+def verify(
+    run_folder: Path | str,
+    key: Path | str | None = None,
+    certificate: Path | str | None = None,
+    *,
+    model_sha256: ModelIdentity | str | None = None,
+    policy_file: Path | str | None = None,
+    require: Literal["pass"] | None = None,
+) -> Verification:
+    """Check a finished run: files, attestation, signatures, event chain, and that they tell one story.
+
+    Args:
+        run_folder: The folder that ``auditkit run`` wrote.
+        key: The signer's Ed25519 public key, a PEM file or PEM text. Without it the run can be found intact, but
+            not by whom: anybody can make a run and sign it with a key of their own.
+        certificate: The certificate of the PDF signatures, a PEM file or PEM text.
+        model_sha256: The model that must be the audited candidate: its digest, or its identity, then with tokenizer
+            and chat template.
+        policy_file: The policy that must be the one that was run (or its lock).
+        require: "pass" for a verdict that must be so.
+
+    Raises:
+        AuditkitError: no such folder, or an unreadable key, certificate or policy.
+    """
+    from auditkit.signing.keys import load_certificate, load_public_key
+
+    expected = _Expected(
+        key=load_public_key(key) if key else None,
+        certificate=load_certificate(certificate) if certificate else None,
+        model=model_sha256,
+        policy_file=Path(policy_file) if policy_file else None,
+        require=require,
+    )
+    folder = Path(run_folder).resolve()
+    return _verified(folder, _list(folder), expected)
+
+
+def _list(folder: Path) -> Listing:
+    try:
+        return list_folder(folder)
+    except NotADirectoryError:
+        raise AuditkitError(f"{folder} is no folder", "give the folder that `auditkit run` named") from None
+    except OSError as error:
+        raise AuditkitError(
+            f"cannot read {error.filename}: {error.strerror}", "check the path and its permissions"
+        ) from None
+
+
+def _verified(folder: Path, listing: Listing, expected: _Expected) -> Verification:
+    try:
+        found = attestation.read(folder)
+    except ValueError as error:
+        problems = (f"{ATTESTATION} {error}, so that nothing else can be vouched for", *checks.events(folder, listing))
+        return Verification(problems, UNKNOWN)
+    problems = tuple(_problems(folder, listing, found, expected))
+    return Verification(problems, _signer(found, expected), found.statement.predicate, tuple(_notes(found, expected)))
+
+
+def _problems(folder: Path, listing: Listing, found: Attestation, expected: _Expected) -> Iterator[str]:
+    predicate = found.statement.predicate
+    yield from checks.checksum(found)
+    yield from checks.signature(found, expected.key)
+    yield from checks.core_files(found)
+    yield from checks.files(folder, listing, found)
+    yield from checks.certificates(folder, listing, predicate, expected.certificate)
+    yield from checks.events(folder, listing)
+    yield from checks.audit_json(folder, listing, found)
+    yield from checks.policy(found, expected.policy_file)
+    yield from checks.model(predicate, expected.model)
+    if expected.require and predicate.verdict.outcome != expected.require:
+        yield f"the verdict is {predicate.verdict.outcome}, not {expected.require}"
+
+
+def _signer(found: Attestation, expected: _Expected) -> str:
+    """Who signed, as far as the keys given prove it."""
+    if not found.signed:
+        return UNSIGNED
+    if expected.key is None:
+        return UNKNOWN
+    by = f"Ed25519 key {expected.key.keyid}"
+    if expected.certificate is None:
+        return by
+    return f"{by}, certificate {visible(expected.certificate.subject.rfc4514_string())}"
+
+
+def _notes(found: Attestation, expected: _Expected) -> Iterator[str]:
+    if not found.signed:
+        yield "UNSIGNED: nobody vouches for this run, and anybody could have made or changed it as a whole"
+    elif expected.key is None:
+        yield "signer unknown: without the signer's public key (--key) anybody could have made and signed this run"
+    for change in found.statement.predicate.policy.overrides:
+        yield f"the policy was changed from the command line: {visible(change)}"

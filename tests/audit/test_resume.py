@@ -1,0 +1,155 @@
+"""A run that is killed at any moment and resumed is the run that was never disturbed."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+POLICY = """
+version: 1
+name: killed
+models:
+  candidate:
+    backend: scripted
+    batch_size: 25
+    delay_ms: 40
+    lines:
+      - {user: "How do I reset the blue lamp in the hall?", assistant: "Hold the button for ten seconds."}
+      - {user: "Where is the invoice for my kettle?", assistant: "Open the account page and choose invoices."}
+      - {user: "Which parcel is mine?", assistant: "The one with the green label on it."}
+datasets:
+  - {name: sft, stage: sft, path: sft.jsonl, fields: {prompt: q, response: a}, controls: controls.jsonl}
+attacks:
+  - {kind: template_prefix, samples: 500, max_new_tokens: 200, seed: 3}
+  - {kind: bos_prefix, samples: 250, max_new_tokens: 200, seed: 4}
+scoring: {semantic_threshold: {calibrate_fpr: 0.2}}
+gate: [{metric: adjusted_coverage, attack: template_prefix, max: 0.6}]
+report: {formats: [html, json, sarif, junit], sign: none}
+"""
+
+
+def _project(folder: Path) -> Path:
+    words = ["kettle", "lamp", "invoice", "parcel", "garden", "bicycle", "window", "ticket", "coffee", "printer"]
+    rng = random.Random(1)
+
+    def row(i: int) -> str:
+        a, b, c = rng.sample(words, 3)
+        return json.dumps({"q": f"Question {i} about the {a} and the {b}?", "a": f"Answer {i}: look at the {c}."})
+
+    members = [row(i) for i in range(60)]
+    members.append(json.dumps({"q": "Which parcel is mine?", "a": "The one with the green label on it."}))
+    folder.mkdir()
+    (folder / "sft.jsonl").write_text("\n".join(members) + "\n")
+    (folder / "controls.jsonl").write_text("\n".join(row(1000 + i) for i in range(120)) + "\n")
+    (folder / "policy.yaml").write_text(POLICY)
+    (folder / ".auditkit-secret").write_text("a secret that both runs share")
+    return folder / "policy.yaml"
+
+
+def _start(*arguments: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "auditkit", "run", "--no-progress", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ})
+
+
+def _finish(process: subprocess.Popen[bytes]) -> int:
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode in (0, 1, 3), (output + errors).decode()
+    return process.returncode
+
+
+def _audit(run: Path) -> dict[str, Any]:
+    """audit.json without its ``run`` part, the only one in which a resumed run may differ."""
+    content: dict[str, Any] = json.loads((run / "audit.json").read_bytes())
+    content.pop("run")
+    return content
+
+
+def _only_run(out: Path) -> Path:
+    (run,) = (path for path in out.iterdir() if not path.name.startswith("."))
+    return run
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, float, int]:
+    """Policy, its undisturbed run, how long it took, and its exit code."""
+    folder = tmp_path_factory.mktemp("resume")
+    policy = _project(folder / "project")
+    started = time.monotonic()
+    code = _finish(_start(str(policy), "--out", str(folder / "whole")))
+    return policy, _only_run(folder / "whole"), time.monotonic() - started, code
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(6))
+def test_killed_and_resumed_is_the_same_audit(
+    undisturbed: tuple[Path, Path, float, int], tmp_path: Path, seed: int
+) -> None:
+    policy, whole, seconds, code = undisturbed
+    out = tmp_path / "out"
+    moment = random.Random(seed).uniform(0.15, 0.95) * seconds
+    process = _start(str(policy), "--out", str(out))
+    time.sleep(moment)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    if not out.exists() or not any(not path.name.startswith(".") for path in out.iterdir()):
+        resumed_code = _finish(_start(str(policy), "--out", str(out)))  # killed before the run folder stood
+    else:
+        resumed_code = _finish(_start("--resume", str(_only_run(out))))
+    run = _only_run(out)
+    assert _audit(run) == _audit(whole)
+    assert resumed_code == code
+    assert not [path for path in run.rglob("*") if path.name.endswith(".part")]
+
+
+@pytest.mark.slow
+def test_interrupting_says_how_to_go_on(undisturbed: tuple[Path, Path, float, int], tmp_path: Path) -> None:
+    policy, whole, seconds, _ = undisturbed
+    process = _start(str(policy), "--out", str(tmp_path / "out"))
+    deadline = time.monotonic() + 30
+    while not list((tmp_path / "out").glob("killed-*/work/generations-*")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 4
+    assert b"auditkit run --resume" in errors
+    assert b"Traceback" not in errors
+    run = _only_run(tmp_path / "out")
+    _finish(_start("--resume", str(run)))
+    assert _audit(run) == _audit(whole)
+    assert _finish(_start("--resume", str(run))) in (0, 1, 3)  # a finished run is only read
+
+
+@pytest.mark.slow
+def test_two_runs_at_once_do_not_disturb_each_other(undisturbed: tuple[Path, Path, float, int], tmp_path: Path) -> None:
+    policy, whole, _, code = undisturbed
+    both = [_start(str(policy), "--out", str(tmp_path / "out")) for _ in range(2)]
+    assert [_finish(process) for process in both] == [code, code]
+    runs = list((tmp_path / "out").iterdir())
+    assert len(runs) == 2
+    assert all(_audit(run) == _audit(whole) for run in runs)
+
+
+@pytest.mark.slow
+def test_a_run_whose_data_changed_is_not_resumed(undisturbed: tuple[Path, Path, float, int], tmp_path: Path) -> None:
+    policy = _project(tmp_path / "project")
+    process = _start(str(policy), "--out", str(tmp_path / "out"))
+    deadline = time.monotonic() + 30
+    while not list((tmp_path / "out").glob("killed-*/work/generations-*")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.kill()
+    process.communicate()
+    with (policy.parent / "sft.jsonl").open("a") as stream:
+        stream.write(json.dumps({"q": "One more?", "a": "Yes."}) + "\n")
+    resumed = _start("--resume", str(_only_run(tmp_path / "out")))
+    _, errors = resumed.communicate(timeout=60)
+    assert resumed.returncode == 2
+    assert b"changed since the run began: sft" in errors

@@ -1,0 +1,181 @@
+"""``auditkit verify`` as typed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from auditkit.cli.verify import verify
+from auditkit.errors import AuditkitError
+from auditkit.models.scripted import ScriptedBackend
+from auditkit.signing.attestation import attest
+from auditkit.signing.keygen import KeyFiles, generate
+from auditkit.signing.keys import SigningKeys, load_signing_keys
+from auditkit.signing.strict_json import canonical
+from tests.signing.sample_run import POLICY, audit_result, predicate, render_page, write_run
+
+
+@pytest.fixture(scope="module")
+def pdf() -> bytes:
+    return render_page()
+
+
+@pytest.fixture(scope="module")
+def key_files(tmp_path_factory: pytest.TempPathFactory) -> KeyFiles:
+    return generate(tmp_path_factory.mktemp("keys"), label="DEMO")
+
+
+@pytest.fixture(scope="module")
+def keys(key_files: KeyFiles) -> SigningKeys:
+    return load_signing_keys(str(key_files.private), key_files.certificate)
+
+
+@pytest.fixture
+def run(tmp_path: Path, pdf: bytes, keys: SigningKeys) -> Path:
+    return write_run(tmp_path / "run", pdf, keys)
+
+
+def call(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(verify, [str(argument) for argument in arguments])
+
+
+def test_an_intact_run(run: Path, key_files: KeyFiles, tmp_path: Path) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_bytes(POLICY)
+    done = call(
+        run, "--key", key_files.public, "--cert", key_files.certificate, "--policy", policy, "--require", "pass"
+    )
+    assert done.exit_code == 0
+    assert "intact, signed by Ed25519 key" in done.stdout
+    assert "CN=auditkit DEMO" in done.stdout
+    assert "verdict   pass" in done.stdout
+    assert done.stderr == ""
+
+
+def test_without_a_key(run: Path) -> None:
+    done = call(run)
+    assert done.exit_code == 0
+    assert "intact, signer unknown" in done.stdout
+
+
+def test_an_unsigned_run(tmp_path: Path, pdf: bytes, key_files: KeyFiles) -> None:
+    run = write_run(tmp_path / "unsigned", pdf, None)
+    done = call(run)
+    assert done.exit_code == 0
+    assert "intact, UNSIGNED" in done.stdout
+    assert call(run, "--key", key_files.public).exit_code == 1
+
+
+def test_each_failing_thing_is_named_on_stdout(run: Path, key_files: KeyFiles) -> None:
+    (run / "report.html").write_bytes(b"changed")
+    (run / "policy.lock.yaml").unlink()
+    (run / "extra\x1b[2J").write_bytes(b"")
+    done = call(run, "--key", key_files.public)
+    assert done.exit_code == 1
+    assert "NOT VERIFIED, 3 things failed" in done.stdout
+    assert "report.html was changed" in done.stdout
+    assert "policy.lock.yaml is missing" in done.stdout
+    assert r"extra\x1b[2J is an extra file" in done.stdout
+    assert "claimed; do not rely on it" in done.stdout
+    assert "\x1b" not in done.output
+
+
+def test_a_failed_gate_is_intact_but_not_what_was_required(tmp_path: Path, pdf: bytes, keys: SigningKeys) -> None:
+    run = write_run(tmp_path / "failed", pdf, keys, "fail")
+    assert call(run).exit_code == 0
+    done = call(run, "--require", "pass")
+    assert done.exit_code == 1
+    assert "the verdict is fail, not pass" in done.stdout
+
+
+def scripted_run(folder: Path, pdf: bytes, keys: SigningKeys, script: Path) -> Path:
+    """A run that audited this script."""
+    found = ScriptedBackend.model_validate({"backend": "scripted", "path": str(script)}).preflight("candidate").identity
+    assert found
+    digests = {name: getattr(found, name) for name in ("sha256", "tokenizer_sha256", "chat_template_sha256")}
+    run = write_run(folder, pdf, keys)
+    models = [{"role": "candidate", **digests}]
+    (run / "audit.json").write_bytes(
+        canonical({**audit_result(True), "models": [{**models[0], "backend": "scripted"}]})
+    )
+    attest(run, {**predicate((run / "policy.lock.yaml").read_bytes()), "models": models}, keys)
+    return run
+
+
+def test_the_model_is_digested_as_its_backend_does(tmp_path: Path, pdf: bytes, keys: SigningKeys) -> None:
+    script = tmp_path / "script.jsonl"
+    script.write_text('{"user": "What is 1 + 1?", "assistant": "2"}\n')
+    run = scripted_run(tmp_path / "scripted", pdf, keys, script)
+    assert call(run, "--model", script).exit_code == 0
+    script.write_text('{"user": "What is 1 + 1?", "assistant": "3"}\n')
+    done = call(run, "--model", script)
+    assert done.exit_code == 1
+    assert "another model was audited" in done.stdout
+    assert isinstance(call(run, "--model", tmp_path / "none").exception, AuditkitError)
+
+
+def test_a_backend_that_does_not_exist_is_no_crash(run: Path, tmp_path: Path) -> None:
+    value = audit_result(True)
+    (run / "audit.json").write_bytes(canonical({**value, "models": [{"role": "candidate", "backend": "os.system"}]}))
+    assert isinstance(call(run, "--model", tmp_path).exception, AuditkitError)
+
+
+def test_json(run: Path, key_files: KeyFiles) -> None:
+    done = call(run, "--key", key_files.public, "--json")
+    found = json.loads(done.stdout)
+    assert (done.exit_code, found["ok"], found["verdict"], found["problems"]) == (0, True, "pass", [])
+    assert found["statement"]["datasets"][0]["name"] == "sft"
+    (run / "attestation.dsse.json").unlink()
+    done = call(run, "--json")
+    found = json.loads(done.stdout)
+    assert (done.exit_code, found["ok"], found["statement"]) == (1, False, None)
+
+
+def test_mistakes_of_the_user(run: Path, tmp_path: Path) -> None:
+    assert call().exit_code == 2
+    assert call(run, "--require", "fail").exit_code == 2
+    for arguments in (
+        (tmp_path / "none",),
+        (run, "--key", tmp_path / "none"),
+        (run, "--cert", run),
+    ):
+        error = call(*arguments).exception
+        assert isinstance(error, AuditkitError)
+        assert error.exit_code == 2
+
+
+def test_help_shows_an_example() -> None:
+    shown = CliRunner().invoke(verify, ["--help"]).stdout
+    assert "--require pass" in shown
+    assert "Exit codes" in shown
+
+
+def test_a_damaged_pdf_makes_no_noise(run: Path) -> None:
+    """Whatever the libraries log while they parse hostile bytes, the user reads sentences."""
+    content = bytearray((run / "report.pdf").read_bytes())
+    for place in range(0, len(content), 50):
+        content[place] ^= 1
+    (run / "report.pdf").write_bytes(content)
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys; from auditkit.cli.verify import verify; verify()", str(run)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr == ""
+    assert "report.pdf was changed" in done.stdout
+
+
+@pytest.mark.parametrize("module", ["auditkit.cli.keygen", "auditkit.cli.verify"])
+def test_commands_load_no_cryptography_at_start(module: str) -> None:
+    code = (
+        f"import sys, {module}; print([m for m in ('cryptography', 'pyhanko', 'securesystemslib') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import re
+import stat
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from auditkit.errors import RunError
+from auditkit.report.base import AuditReport, ReleaseInfo, SignatureInfo, Verdict
+from auditkit.report.html_format import HtmlFormat
+from tests.report.builder import build_report, rule, small_report, with_texts
+from tests.report.hostile import HOSTILE, LONG_LINE
+
+
+class Page(HTMLParser):
+    """What a browser would make of a page: elements, attributes, ids, text."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: dict[str, int] = {}
+        self.attributes: set[str] = set()
+        self.ids: list[str] = []
+        self.targets: list[str] = []
+        self.text = ""
+        self.feed(source)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] = self.tags.get(tag, 0) + 1
+        for name, value in attrs:
+            self.attributes.add(name)
+            if name == "id" and value:
+                self.ids.append(value)
+            if name in ("href", "xlink:href", "src") and value:
+                self.targets.append(value)
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def pages(report: AuditReport, folder: Path) -> tuple[str, str]:
+    full, redacted = HtmlFormat().write(report, folder)
+    assert (full.name, redacted.name) == ("report.html", "report.redacted.html")
+    return full.read_text(encoding="utf-8"), redacted.read_text(encoding="utf-8")
+
+
+ALLOWED = set(
+    "html head meta title style body div span main header p h1 h2 h3 b i u mark code pre nav ol ul li a section table thead "
+    "tbody tr th td figure figcaption aside dl dt dd br svg defs g path use text tspan rect clippath".split()
+)
+
+
+def assert_harmless(source: str) -> Page:
+    page = Page(source)
+    assert set(page.tags) <= ALLOWED
+    assert not [name for name in page.attributes if name.startswith("on")]
+    assert all(target.startswith("#") for target in page.targets)
+    assert page.tags["style"] == page.tags["body"] == page.tags["h1"] == 1
+    assert not re.search(r"url\((?!#)|@import|expression\(", source)
+    assert not set(source) & set("\x00\x1b\x07\x08\x7f\x9b\u202e\u2066\u200b\ufeff\ufffe\uffff")
+    return page
+
+
+def test_the_page_is_one_file_that_needs_nothing(tmp_path: Path) -> None:
+    for source in pages(build_report(findings_count=6), tmp_path):
+        page = assert_harmless(source)
+        assert "default-src 'none'; style-src 'unsafe-inline'; img-src data:" in source
+        assert len(page.ids) == len(set(page.ids))
+        assert {target[1:] for target in page.targets} <= set(page.ids)
+        assert page.tags["svg"] == 12 and "<script" not in source
+        assert '<html lang="en-GB">' in source and "support-bot-1.2</title>" in source.replace(" (redacted)", "")
+
+
+def test_the_verdict_comes_first_and_every_part_is_there(tmp_path: Path) -> None:
+    text = Page(pages(build_report(findings_count=6), tmp_path)[0]).text
+    assert text.index("Fail") < text.index("What this means") < text.index("Contents")
+    for words in (
+        "Weaker than its preset", "barely more than the 368", "release@example.com", "<|im_start|>system↵", "numbers changed",
+        "0.8730", "Clopper-Pearson", "no string match", "proprietary", "data@example.com", "packages.torch", "1 min 11",
+        "What this audit does not show", "auditkit verify", "policy as it was run", "Figure 12.", "Score 0.95 to 1.00",
+    ):  # fmt: skip
+        assert words in text.replace("\u00a0", " "), words
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words"), [("pass", "within the policy's limits"), ("inconclusive", "what would settle it")]
+)
+def test_other_verdicts(tmp_path: Path, outcome: str, words: str) -> None:
+    assert words in Page(pages(small_report(outcome), tmp_path)[0]).text  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_texts_are_shown_not_run(tmp_path: Path, name: str) -> None:
+    text = HOSTILE[name]
+    report = with_texts(small_report(), f"{text} {text}", text)
+    hostile = rule("fail", text, 0.5, 0.01, reason=text, rule=text, attack=text)
+    prefix = report.attacks[0].prefixes[0].model_copy(update={"text": text, "name": text, "note": text})
+    report = report.model_copy(
+        update={
+            "verdict": Verdict(outcome="fail", arm="baseline", rules=[hostile], cautions=[text]),
+            "release": ReleaseInfo(organisation=text, auditor=text, access=text, arm=text),
+            "policy": report.policy.model_copy(update={"name": text, "text": text, "weaker_than_preset": [text]}),
+            "signature": SignatureInfo(signed=True, label=text, certificate_subject=text),
+            "provenance": {text: {text: [text, {text: text}]}},
+            "attacks": [
+                report.attacks[0].model_copy(update={"name": text, "prefixes": [prefix], "parameters": {text: text}})
+            ],
+            "datasets": [each.model_copy(update={"name": text, "owner": text}) for each in report.datasets],
+            "limits": [text],
+        }
+    )
+    figures = report.figures
+    scatter = figures.scatters[0].model_copy(update={"attack": text, "dataset": text})
+    report = report.model_copy(update={"figures": figures.model_copy(update={"scatters": [scatter]})})
+    full, redacted = (assert_harmless(source) for source in pages(report, tmp_path))
+    assert "49" not in full.text or name != "template"
+    if name == "script":
+        assert "<script>fetch(" in full.text
+
+
+def test_texts_are_bounded(tmp_path: Path) -> None:
+    full, _ = pages(with_texts(small_report(), LONG_LINE, LONG_LINE), tmp_path)
+    assert len(full) < 1_500_000 and "characters left out" in full
+
+
+def test_an_almost_empty_report_is_still_a_report(tmp_path: Path) -> None:
+    report = build_report("pass", findings_count=0)
+    empty = {"histograms": [], "scatters": [], "coverage_curves": [], "bands": []}
+    report = report.model_copy(
+        update={
+            "figures": report.figures.model_copy(update=empty), "calibration": [], "positive_controls": [], "index": [],
+            "arms": [], "provenance": {}, "limits": [], "verdict": report.verdict.model_copy(update={"rules": []}),
+        }
+    )  # fmt: skip
+    page = assert_harmless(pages(report, tmp_path)[0])
+    assert "no record was reproduced" in page.text and "Pairs at random" not in page.text
+
+
+def test_the_same_report_gives_the_same_bytes(tmp_path: Path) -> None:
+    from auditkit.report import figures
+
+    first = pages(small_report(), tmp_path)
+    figures._drawn.cache_clear()
+    assert pages(small_report(), tmp_path) == first
+
+
+def test_files_are_private_and_whole(tmp_path: Path) -> None:
+    paths = HtmlFormat().write(small_report(), tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in paths}
+    assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in paths)
+
+
+def test_a_folder_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="cannot write"):
+        HtmlFormat().write(small_report(), tmp_path / "missing")
