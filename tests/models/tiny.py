@@ -7,6 +7,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from auditkit.models.transformers_backend import TransformersBackend
+from auditkit.models.transformers_model import TransformersModel
+
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -109,3 +112,16 @@ def edit_config(folder: Path, **changes: object) -> None:
     """Change config.json."""
     path = folder / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def backend(path: object, **settings: Any) -> TransformersBackend:
+    """A policy section for a tiny model."""
+    given = {"backend": "transformers", "path": str(path), "dtype": "float32", "device": "cpu"} | settings
+    return TransformersBackend.model_validate(given)
+
+
+def reopened(path: object, **settings: Any) -> TransformersModel:
+    """The model behind such a section."""
+    model = backend(path, **settings).open("candidate")
+    assert isinstance(model, TransformersModel)
+    return model
