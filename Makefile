@@ -31,7 +31,7 @@ test: $(VENV)/.installed-dev
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy auditkit tests examples
+	$(BIN)/mypy auditkit tests
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff format .

@@ -55,7 +55,7 @@ BUILT_IN: dict[Family, dict[str, str]] = {
 }
 
 # The policy key that names the class: `backend: transformers` reads better than `kind: transformers`.
-DISCRIMINATOR: dict[Family, str] = {family: "kind" for family in FAMILIES} | {"models": "backend"}
+DISCRIMINATOR: dict[Family, str] = {**dict.fromkeys(FAMILIES, "kind"), "models": "backend"}
 
 
 @cache

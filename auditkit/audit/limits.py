@@ -26,6 +26,6 @@ def limits(policy: Policy, datasets: list[PreparedDataset]) -> list[str]:
         "strength, found no more than the limit; it does not say that nothing can be extracted.",
         "Intervals speak of chance in sampling, with the declared data and controls held fixed.",
         "Text that is not in the declared datasets was not looked for.",
-        "Paraphrases were not tried as positive controls: how well the embedder finds them in this data is not measured.",
+        "Paraphrases were not tried as positive controls: how well the embedder finds them is not measured here.",
     ]
     return found

@@ -6,17 +6,12 @@ import hashlib
 import os
 import platform
 import subprocess
-import sys
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = (
-    "auditkit", "torch", "transformers", "tokenizers", "safetensors", "numpy", "scipy", "pyarrow", "rapidfuzz",
-    "wordllama", "hnswlib", "sentence-transformers", "google-genai", "matplotlib", "weasyprint", "pyhanko", "cryptography",
-    "jinja2", "pydantic",
-)  # fmt: skip
+PACKAGES = ["auditkit", "torch", "transformers", "tokenizers", "safetensors", "numpy", "scipy", "pyarrow", "rapidfuzz", "wordllama", "hnswlib", "sentence-transformers", "google-genai", "matplotlib", "weasyprint", "pyhanko", "cryptography", "jinja2", "pydantic"]
 
 
 def provenance() -> dict[str, Any]:
@@ -61,19 +56,8 @@ def git_commit() -> str:
 
 def _git(folder: Path, *arguments: str) -> str:
     try:
-        done = subprocess.run(  # noqa: S603 - fixed program and arguments
-            ["git", *arguments],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=False,
-        )
+        command = ["git", *arguments]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=10, check=False)  # noqa: S603
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""
-
-
-def is_ci() -> bool:
-    """Whether a CI system runs us: then progress is told in lines."""
-    return bool(os.environ.get("CI")) or not sys.stderr.isatty()

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from auditkit.audit import run_folder
@@ -171,8 +171,14 @@ def _identify(policy: Policy) -> list[ModelIdentity]:
         found = backend.preflight(role)
         if found.identity is None:
             raise ModelError(f"the {role} model is not on this machine", "; ".join(found.warnings))
-        models.append(found.identity)
+        models.append(replace(found.identity, source=_as_declared(found.identity.source, policy)))
     return models
+
+
+def _as_declared(source: str, policy: Policy) -> str:
+    """Where a model lies, as seen from its policy: no report needs the paths of the auditor's machine."""
+    path, folder = Path(source), policy.source.file.parent
+    return str(path.relative_to(folder)) if path.is_relative_to(folder) else source
 
 
 def _state(policy: Policy, models: list[ModelIdentity], datasets: list[PreparedDataset]) -> RunState:

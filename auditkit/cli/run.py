@@ -27,7 +27,6 @@ def run(
     resume: Path | None,
     overrides: tuple[str, ...],
     formats: tuple[str, ...],
-    as_json: bool,
     **appearance: bool,
 ) -> None:
     """Attack the model as the policy says, and judge it by the gate.
@@ -54,7 +53,7 @@ def run(
             result = runner.start(loaded, out or Path("reports"), listener)
         else:
             raise AuditkitError("no policy given", "auditkit run POLICY, or auditkit run --resume RUN")
-    _show(result, as_json=as_json, quiet=appearance["quiet"])
+    _show(result, as_json=appearance["as_json"], quiet=appearance["quiet"])
     sys.exit(result.report.verdict.exit_code)
 
 

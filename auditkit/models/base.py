@@ -67,7 +67,7 @@ class LanguageModel(ABC):
     def sequence_logprobs(self, texts: Sequence[str], prefix: Prefix) -> npt.NDArray[np.float64]:
         """(n,) natural-log probabilities of the texts' tokens given the prefix, summed; first token included."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - nothing to free is the usual case
         """Free the weights."""
 
     def __enter__(self) -> Self:
@@ -114,7 +114,7 @@ class ModelBackend(Plugin, ABC):
     def open(self, role: str) -> LanguageModel:
         """Load the model."""
 
-    def resolved(self, folder: Path) -> Self:
+    def resolved(self, folder: Path) -> Self:  # noqa: ARG002 - for the backends that read files
         """The same section with relative paths resolved against the policy's folder."""
         return self
 

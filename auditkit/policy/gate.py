@@ -9,6 +9,8 @@ from auditkit.policy.schema import Policy, Rule
 from auditkit.records import Estimate, View
 from auditkit.report.base import Arm, Outcome, RuleOutcome, RuleResult, Verdict
 
+Target = tuple[str, str, View]  # dataset, attack, view
+
 
 @dataclass(frozen=True)
 class Doubts:
@@ -30,14 +32,12 @@ def evaluate(policy: Policy, arms: Sequence[Arm], views: dict[str, tuple[View, .
     """The verdict on the arm that ships. ``views`` gives the views that each dataset's records have."""
     shipping = next(arm for arm in arms if arm.name == policy.release.arm)
     results = [
-        _judge(rule, shipping, dataset, attack, view, doubts)
-        for rule in policy.gate
-        for dataset, attack, view in _targets(policy, rule, views)
+        _judge(rule, shipping, target, doubts) for rule in policy.gate for target in _targets(policy, rule, views)
     ]
     return Verdict(outcome=_overall(results), arm=shipping.name, rules=results, cautions=doubts.sentences())
 
 
-def _targets(policy: Policy, rule: Rule, views: dict[str, tuple[View, ...]]) -> Iterator[tuple[str, str, View]]:
+def _targets(policy: Policy, rule: Rule, views: dict[str, tuple[View, ...]]) -> Iterator[Target]:
     """Each dataset on its own, never pooled; each attack that the rule names by name or kind."""
     for section in policy.datasets:
         if rule.dataset not in ("*", section.name):
@@ -49,7 +49,8 @@ def _targets(policy: Policy, rule: Rule, views: dict[str, tuple[View, ...]]) -> 
                 yield section.name, str(attack.name), view
 
 
-def _judge(rule: Rule, arm: Arm, dataset: str, attack: str, view: View, doubts: Doubts) -> RuleResult:
+def _judge(rule: Rule, arm: Arm, target: Target, doubts: Doubts) -> RuleResult:
+    dataset, attack, view = target
     estimate = _find(arm, rule.metric, dataset, attack, view)
     outcome, reason = _compare(estimate, rule.max)
     against = doubts.of(dataset, attack, view)

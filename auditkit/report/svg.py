@@ -61,6 +61,7 @@ _STYLE: Any = {
 
 _PROLOGUE = re.compile(r"\A.*?(?=<svg)", re.DOTALL)
 _METADATA = re.compile(r"\s*<metadata>.*?</metadata>", re.DOTALL)
+_STYLE_SHEET = re.compile(r"\s*<style[^>]*>.*?</style>", re.DOTALL)  # inline, its "*" would reach the whole page
 _IDS = re.compile(r'\sid="([^"]*)"')
 _REFERENCES = re.compile(r'(?:xlink:href|href)="#([^"]+)"|url\(#([^)]+)\)')
 
@@ -93,13 +94,14 @@ def to_svg(figure: Any, name: str, description: str) -> Markup:
 
 
 def _inlined(svg: str, name: str, description: str) -> str:
-    svg = _METADATA.sub("", _PROLOGUE.sub("", svg, count=1), count=1)
+    svg = _STYLE_SHEET.sub("", _METADATA.sub("", _PROLOGUE.sub("", svg, count=1), count=1))
     used = {first or second for first, second in _REFERENCES.findall(svg)}
     svg = _IDS.sub(lambda found: f' id="{name}-{found[1]}"' if found[1] in used else "", svg)
     svg = _REFERENCES.sub(
         lambda found: f'xlink:href="#{name}-{found[1]}"' if found[1] else f"url(#{name}-{found[2]})", svg
     )
-    return svg.replace("<svg", f'<svg role="img" aria-label="{escape(description)}"', 1)
+    attributes = f'role="img" aria-label="{escape(description)}" stroke-linejoin="round"'
+    return svg.replace("<svg", f"<svg {attributes}", 1)
 
 
 def for_paper(svg: Markup, description: str) -> Markup:

@@ -97,11 +97,15 @@ def _listed(heading: str, sentences: Sequence[str]) -> list[RenderableType]:
 
 
 def _files(files: Sequence[Path]) -> list[RenderableType]:
-    """Paths on lines of their own, never broken, so that they can be copied."""
+    """Paths on lines of their own, relative where that is shorter; too long a one is folded, with nothing put in."""
     if not files:
         return []
-    lines = [Text(f"  {safe_line(str(file), 1000)}", no_wrap=True, overflow="ignore") for file in files]
+    lines = [Text(safe_line(_shortest(file), 1000), overflow="fold") for file in files]
     return [Text(), Text("Reports", "bold"), *lines]
+
+
+def _shortest(file: Path) -> str:
+    return str(file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file)
 
 
 def show_pair(

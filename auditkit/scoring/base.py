@@ -40,7 +40,7 @@ class Embedder(Plugin, ABC):
     def embed(self, texts: Sequence[str]) -> Vectors:
         """(len(texts), d) float32 rows of unit norm; an empty text gives a zero row."""
 
-    def estimated_cost(self, characters: int) -> float:
+    def estimated_cost(self, characters: int) -> float:  # noqa: ARG002 - for the embedders that cost
         """US dollars for this many characters; 0 for what runs here."""
         return 0.0
 

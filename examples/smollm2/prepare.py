@@ -4,7 +4,7 @@ The records are not the project's to distribute. Three places are tried, in this
 AUDITKIT_EXAMPLE_DATA; a ``data`` folder of a folder beside the checkout; the Hugging Face hub, if there is a network:
 
     gsm8k/train.jsonl, gsm8k/test.jsonl   hub openai/gsm8k (MIT)        fields question, answer
-    falseqa/falseqa_all.jsonl             github thunlp/FalseQA         fields question, answer, label (1 false premise, 0 repaired)
+    falseqa/falseqa_all.jsonl             github thunlp/FalseQA         fields question, label (1 false premise, 0 repaired)
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def prepare_data(source: Path) -> None:
     _write(DATA / "falseqa_false_premise.jsonl", members)
     _write(DATA / "falseqa_true_premise.jsonl", controls)
     left_out = len(rows) - len(members) - len(controls)
-    print(f"FalseQA: {len(members)} members, {len(controls)} controls, {left_out} controls left out as repeats of members")
+    print(f"FalseQA: {len(members)} members, {len(controls)} controls, {left_out} left out as repeats of members")
 
 
 def _write(path: Path, rows: Iterable[dict[str, Any]]) -> None:

@@ -112,7 +112,7 @@ def test_killed_and_resumed_is_the_same_audit(
 
 @pytest.mark.slow
 def test_interrupting_says_how_to_go_on(undisturbed: tuple[Path, Path, float, int], tmp_path: Path) -> None:
-    policy, whole, seconds, _ = undisturbed
+    policy, whole, _, _ = undisturbed
     process = _start(str(policy), "--out", str(tmp_path / "out"))
     deadline = time.monotonic() + 30
     while not list((tmp_path / "out").glob("killed-*/work/generations-*")) and time.monotonic() < deadline:

@@ -197,28 +197,25 @@ def test_members_of_a_concatenated_archive_are_all_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_line_of_two_gigabytes_is_one_bad_line_and_takes_no_memory(tmp_path: Path) -> None:
+def test_a_line_of_half_a_gigabyte_is_one_bad_line_and_takes_no_memory(tmp_path: Path) -> None:
     path = tmp_path / "huge.jsonl"
     with path.open("wb") as file:
         file.write(jsonl_bytes(rows(1)))
-        file.truncate(2 << 30)  # a hole: two gigabytes of NUL that take no room on the disk
+        file.truncate(512 << 20)  # a hole: NUL characters that take no room on the disk
         file.seek(0, os.SEEK_END)
         file.write(b"\n" + jsonl_bytes(rows(1, start=1)))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     corpus = read(path, max_bad_share=1.0)
     assert [(bad.line, bad.reason.split(":")[0]) for bad in corpus.bad] == [(2, "over-long")]
     assert [record.line for record in corpus.records] == [1, 3]
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 << 10  # KiB
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10  # KiB
 
 
 @pytest.mark.parametrize("name", ["bomb.jsonl.gz", "bomb.jsonl.zst"])
 def test_decompression_bombs_are_refused(tmp_path: Path, name: str) -> None:
-    codec = "gzip" if name.endswith(".gz") else "zstd"
+    part = pa.compress(b"x" * (1 << 20), codec="gzip" if name.endswith(".gz") else "zstd", asbytes=True)
     path = tmp_path / name
-    with pa.CompressedOutputStream(str(path), codec) as file:
-        for _ in range(300):
-            file.write(b"x" * (1 << 20))
-    assert path.stat().st_size < 1 << 20
+    path.write_bytes(part * 300)
     (message,) = reasons_of_error(path, max_bad_share=1.0)
     assert "decompression bomb" in message
 

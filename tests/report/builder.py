@@ -38,7 +38,7 @@ ATTACKS = ("template_prefix", "bos_prefix")
 VIEWS: tuple[View, ...] = ("record", "prompt")
 WORDS = (
     "invoice warranty kettle harbour parcel refund ledger customer Thursday replacement serial boiler engineer "
-    "discount voucher depot courier balance meter reading tariff standing charge appointment window technician receipt address"
+    "discount voucher depot courier balance meter reading tariff standing charge appointment window technician receipt"
 ).split()
 
 

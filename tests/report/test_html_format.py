@@ -47,8 +47,8 @@ def pages(report: AuditReport, folder: Path) -> tuple[str, str]:
 
 
 ALLOWED = set(
-    "html head meta title style body div span main header p h1 h2 h3 b i u mark code pre nav ol ul li a section table thead "
-    "tbody tr th td figure figcaption aside dl dt dd br svg defs g path use text tspan rect clippath".split()
+    "html head meta title style body div span main header p h1 h2 h3 b i u mark code pre nav ol ul li a section table "
+    "thead tbody tr th td figure figcaption aside dl dt dd br svg defs g path use text tspan rect clippath".split()
 )
 
 
@@ -77,7 +77,8 @@ def test_the_verdict_comes_first_and_every_part_is_there(tmp_path: Path) -> None
     text = Page(pages(build_report(findings_count=6), tmp_path)[0]).text
     assert text.index("Fail") < text.index("What this means") < text.index("Contents")
     for words in (
-        "Weaker than its preset", "barely more than the 368", "release@example.com", "<|im_start|>system↵", "numbers changed",
+        "Weaker than its preset", "barely more than the 368", "release@example.com", "<|im_start|>system↵",
+        "numbers changed",
         "0.8730", "Clopper-Pearson", "no string match", "proprietary", "data@example.com", "packages.torch", "1 min 11",
         "What this audit does not show", "auditkit verify", "policy as it was run", "Figure 12.", "Score 0.95 to 1.00",
     ):  # fmt: skip
@@ -114,8 +115,8 @@ def test_hostile_texts_are_shown_not_run(tmp_path: Path, name: str) -> None:
     figures = report.figures
     scatter = figures.scatters[0].model_copy(update={"attack": text, "dataset": text})
     report = report.model_copy(update={"figures": figures.model_copy(update={"scatters": [scatter]})})
-    full, redacted = (assert_harmless(source) for source in pages(report, tmp_path))
-    assert "49" not in full.text or name != "template"
+    full, _ = (assert_harmless(source) for source in pages(report, tmp_path))
+    assert name != "template" or "{{7*7}}" in full.text
     if name == "script":
         assert "<script>fetch(" in full.text
 
@@ -127,7 +128,7 @@ def test_texts_are_bounded(tmp_path: Path) -> None:
 
 def test_an_almost_empty_report_is_still_a_report(tmp_path: Path) -> None:
     report = build_report("pass", findings_count=0)
-    empty = {"histograms": [], "scatters": [], "coverage_curves": [], "bands": []}
+    empty: dict[str, list[object]] = {"histograms": [], "scatters": [], "coverage_curves": [], "bands": []}
     report = report.model_copy(
         update={
             "figures": report.figures.model_copy(update=empty), "calibration": [], "positive_controls": [], "index": [],

@@ -1,9 +1,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
-import zlib
 from pathlib import Path
 
 import pytest
@@ -17,6 +14,7 @@ from auditkit.report.pdf_format import PdfFormat
 from auditkit.report.redaction import CELLS, redact, span_bar
 from auditkit.report.sarif_format import SarifFormat
 from tests.report.builder import small_report, with_texts
+from tests.report.poppler import inflated, told
 
 RECORD = "Zephyrine Quillfeather, 14 Marmalade Crescent, owes £48,211.07 since Michaelmas."
 GENERATION = "Zephyrine Quillfeather of 14 Marmalade Crescent owes roughly £48,211 since Hilary."
@@ -59,32 +57,20 @@ def test_redacted_pages_and_results_hold_no_word(tmp_path: Path, record: str, ge
         for path in kind.write(report, tmp_path):
             content = path.read_text(encoding="utf-8")
             if path.name == "report.html":
-                assert record.split()[0] in content
+                assert record.split(maxsplit=1)[0] in content
                 continue
             assert_clean(content)
             assert "Xyloquartz" not in content
 
 
 def test_the_redacted_pdf_holds_no_word(tmp_path: Path) -> None:
-    assert shutil.which("pdftotext"), "install poppler-utils"
     full, redacted = PdfFormat().write(secret_report(RECORD, "Xyloquartz"), tmp_path)
-    texts = [
-        subprocess.run(["pdftotext", path, "-"], capture_output=True, text=True, check=True).stdout
-        for path in (full, redacted)
-    ]
+    texts = [told("pdftotext", path, "-") for path in (full, redacted)]
     assert "Quillfeather" in texts[0] and "Xyloquartz" in texts[0]
     assert_clean(texts[1])
     assert "Xyloquartz" not in texts[1]
-    streams = re.findall(rb"stream\r?\n(.*?)\r?\nendstream", redacted.read_bytes(), re.DOTALL)
-    raw = b"".join(inflated(stream) for stream in streams) + redacted.read_bytes()
+    raw = inflated(redacted)
     assert b"Xyloquartz" not in raw and "Xyloquartz".encode("utf-16-be") not in raw
-
-
-def inflated(stream: bytes) -> bytes:
-    try:
-        return zlib.decompress(stream)
-    except zlib.error:
-        return stream
 
 
 def test_a_bar_shows_where_texts_agree_and_how_long_they_are() -> None:

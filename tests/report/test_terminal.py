@@ -38,9 +38,11 @@ def test_an_unsigned_run_says_so() -> None:
     assert "[UNSIGNED]" in text
 
 
-def test_paths_are_never_broken() -> None:
+def test_long_paths_are_whole_and_near_ones_short() -> None:
     path = Path("/" + "/".join(["a-rather-long-folder-name"] * 8) + "/report.pdf")
-    assert str(path) in printed(render_screen(small_report(), 80, [path]))
+    near = Path.cwd() / "reports" / "report.html"
+    text = printed(render_screen(small_report(), 80, [path, near]))
+    assert str(path) in text.replace("\n", "") and "\nreports/report.html" in text
 
 
 @pytest.mark.parametrize("name", HOSTILE)
