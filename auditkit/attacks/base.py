@@ -44,7 +44,7 @@ class Attack(Plugin, ABC):
         return Sampler(self.temperature, self.top_k, self.top_p, self.max_new_tokens)
 
     def requests(self, prefixes: list[Prefix], batch_size: int) -> Iterator[SamplingRequest]:
-        """The attack as units of at most ``batch_size`` samples, each with a seed of its own: redone alone if need be."""
+        """The attack as units of at most ``batch_size`` samples, each with its own seed."""
         share, rest = divmod(self.samples, len(prefixes))
         ordinal = 0
         for position, prefix in enumerate(prefixes):

@@ -11,7 +11,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ["auditkit", "torch", "transformers", "tokenizers", "safetensors", "numpy", "scipy", "pyarrow", "rapidfuzz", "wordllama", "hnswlib", "sentence-transformers", "google-genai", "matplotlib", "weasyprint", "pyhanko", "cryptography", "jinja2", "pydantic"]
+PACKAGES = (
+    *("auditkit", "torch", "transformers", "tokenizers", "safetensors", "numpy", "scipy", "pyarrow", "rapidfuzz"),
+    *("wordllama", "hnswlib", "sentence-transformers", "google-genai", "matplotlib", "weasyprint", "pyhanko"),
+    *("cryptography", "jinja2", "pydantic"),
+)
 
 
 def provenance() -> dict[str, Any]:

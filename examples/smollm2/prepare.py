@@ -4,7 +4,7 @@ The records are not the project's to distribute. Three places are tried, in this
 AUDITKIT_EXAMPLE_DATA; a ``data`` folder of a folder beside the checkout; the Hugging Face hub, if there is a network:
 
     gsm8k/train.jsonl, gsm8k/test.jsonl   hub openai/gsm8k (MIT)        fields question, answer
-    falseqa/falseqa_all.jsonl             github thunlp/FalseQA         fields question, label (1 false premise, 0 repaired)
+    falseqa/falseqa_all.jsonl             github thunlp/FalseQA         question, label (1 false premise, 0 repaired)
 """
 
 from __future__ import annotations
