@@ -14,7 +14,7 @@ from auditkit.corpus.fields import FieldMap, TraceMarkers
 from auditkit.corpus.merkle import corpus_root
 from auditkit.corpus.overlap import exact_overlap
 from auditkit.corpus.read import read_corpus
-from auditkit.corpus.trace import cut_trace
+from auditkit.corpus.trace import cut_generation
 from auditkit.errors import DataError, Problem
 from auditkit.policy.schema import DatasetSection, Fields, Policy, Trace
 from auditkit.records import Generation, View
@@ -72,9 +72,10 @@ class PreparedDataset:
         return trace_markers(self.section.trace)
 
     def seen_texts(self, batch: list[Generation], view: View) -> list[str]:
-        """Generations as this dataset sees them: where it declares trace markers, reasoning is cut."""
-        texts = [generation.view(view) for generation in batch]
-        return [cut_trace(text, self.trace) for text in texts] if self.trace else texts
+        """Generations as this dataset sees them: where it declares trace markers, the final answer is kept."""
+        if self.trace:
+            batch = [cut_generation(generation, self.trace) for generation in batch]
+        return [generation.view(view) for generation in batch]
 
     def info(self) -> DatasetInfo:
         """What the report says of it."""
@@ -88,7 +89,7 @@ class PreparedDataset:
             evaluation_controls=len(self.evaluation),
             duplicates=self.members.duplicates,
             clusters=len(np.unique(self.clusters)),
-            bad_lines=len(self.members.bad) + len(self.controls.bad),
+            bad_lines=self.members.bad_total + self.controls.bad_total,
             merkle_root=self.merkle_root,
             licence=section.licence,
             owner=section.owner,

@@ -84,7 +84,7 @@ def start(policy: Policy, out: Path, progress: Progress) -> Result:
         check_formats(policy)
         signing_keys(policy)
         secret = project_secret(policy)
-        models = _identify(policy)
+        models = _identify(policy, progress)
         datasets = prepare(policy, secret)
         state = _state(policy, models, datasets)
     files = {"policy.lock.yaml": state.lock.encode(), STATE_FILE: state.model_dump_json(indent=1).encode()}
@@ -111,7 +111,7 @@ def resume(path: Path, progress: Progress) -> Result:
         signing_keys(policy)
         secret = project_secret(policy)
         datasets = prepare(policy, secret)
-        state.check_unchanged(_identify(policy), datasets)
+        state.check_unchanged(_identify(policy, progress), datasets)
     return _execute(_Prepared(policy, state, datasets, secret), run, clock, progress)
 
 
@@ -161,7 +161,7 @@ def _interruptible(run: RunFolder) -> Iterator[None]:
         raise RunError("out of memory", f"lower batch_size, then: auditkit run --resume {run.path}") from None
 
 
-def _identify(policy: Policy) -> list[ModelIdentity]:
+def _identify(policy: Policy, progress: Progress) -> list[ModelIdentity]:
     """Digests of every declared model. A hub model is fetched first: what is not here cannot be audited."""
     models = []
     for role, backend in (("candidate", policy.models.candidate), ("base", policy.models.base)):
@@ -169,6 +169,8 @@ def _identify(policy: Policy) -> list[ModelIdentity]:
             continue
         backend.fetch()
         found = backend.preflight(role)
+        for warning in found.warnings:
+            progress.note(f"warning: {role}: {warning}")
         if found.identity is None:
             raise ModelError(f"the {role} model is not on this machine", "; ".join(found.warnings))
         models.append(replace(found.identity, source=_as_declared(found.identity.source, policy)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from auditkit.models.base import TurnFormat
@@ -18,10 +18,15 @@ SHORTEST_TEXT_DELIMITER = 5
 
 @dataclass(frozen=True)
 class Header:
-    """What opens a turn: token ids without blank ones. ``newline`` says that the template ends the header with one."""
+    """What opens a turn: token ids without blank ones.
+
+    ``newline`` says that the template ends the header with one, ``line_start`` that it is ordinary text, which
+    counts as a header only where it begins a line.
+    """
 
     ids: Ids
-    newline: bool
+    newline: bool = False
+    line_start: bool = False
 
 
 @dataclass(frozen=True)
@@ -31,8 +36,9 @@ class Delimiters:
     ``change`` is the turn change as the template writes it, which is what gets appended. ``stops`` are the ids at
     which generation libraries stop, ``special`` those that never reach the text, ``blank`` those that are white space
     only, ``ends`` those that end the assistant's turn. ``role_open`` opens a turn of any role (ChatML's
-    ``<|im_start|>``); None where each role has its own token. The texts are the delimiters of templates without
-    special tokens ("### Response:"), empty elsewhere.
+    ``<|im_start|>``); None where each role has its own token. ``tail`` is what the template writes behind the
+    assistant's header, such as an empty thought, without blank ids. ``plain`` templates change turns without special tokens
+    ("### Response:"); their delimiters are also looked for as texts.
     """
 
     change: Ids
@@ -43,6 +49,8 @@ class Delimiters:
     blank: frozenset[int]
     ends: frozenset[int]
     role_open: int | None
+    tail: Ids = ()
+    plain: bool = False
     assistant_text: str = ""
     user_text: str = ""
 
@@ -77,27 +85,29 @@ def delimiters(turn_format: TurnFormat, tokens: Tokens) -> Delimiters:
     special = tokens.special
     if not special.intersection(change):
         special |= tokens.added.intersection(change + user + close)
-    shared = _shared(_solid(change, tokens.blank), _solid(close, tokens.blank))
-    assistant = _header(change, shared, special, tokens)
-    opened = _header(user, _shared(_solid(user, tokens.blank), _solid(close, tokens.blank)), special, tokens)
     plain = not special.intersection(change)
+    kinds = _Kinds(special, tokens.blank, _solid(close, tokens.blank))
+    opened = _header(user, kinds.opening(change), kinds, tokens)
+    assistant = _from(opened.ids[:1], _header(change, kinds.opening(user), kinds, tokens), special)
     return Delimiters(
         change=change,
-        assistant=assistant,
-        user=opened,
+        assistant=replace(assistant, line_start=plain and "\n" in _leading_space(turn_format.turn_change)),
+        user=replace(opened, line_start=not special.intersection(opened.ids[:1])),
         stops=tokens.stops,
         special=special | tokens.stops,
         blank=tokens.blank,
         ends=tokens.stops | _first_special(close, special) | _heads(assistant, opened, special),
         role_open=_role_open(assistant, opened, special),
+        tail=_behind(assistant.ids, _solid(change, tokens.blank)),
+        plain=plain,
         assistant_text=_text_delimiter(turn_format.turn_change) if plain else "",
-        user_text=_text_delimiter(turn_format.user_open) if plain else "",
+        user_text=_text_delimiter("\n" + turn_format.user_open) if plain else "",
     )
 
 
 def without_template(tokens: Tokens) -> Delimiters:
     """For a model that carries no chat template: one turn, up to the end of sequence."""
-    none = Header((), newline=False)
+    none = Header(())
     special = tokens.special | tokens.stops
     return Delimiters((), none, none, tokens.stops, special, tokens.blank, tokens.stops, None)
 
@@ -118,25 +128,52 @@ def _shared(first: Ids, second: Ids) -> int:
     return equal.index(False) if False in equal else len(equal)
 
 
-def _header(ids: Ids, shared: int, special: frozenset[int], tokens: Tokens) -> Header:
-    """What tells this turn's opening from any other: its last special token with the role's name after it.
+@dataclass(frozen=True)
+class _Kinds:
+    """Which ids are special, which are blank, and which close the assistant's turn."""
 
-    Templates may write more there, such as an empty thought; a model's own header need not. Where the special
-    token is the end of the turn before, the role's name alone is ordinary text, so the end belongs to the header.
+    special: frozenset[int]
+    blank: frozenset[int]
+    close: Ids
+
+    def closing(self, ids: Ids) -> int:
+        """How many of the ids, without blank ones, only close the turn before."""
+        return _shared(_solid(ids, self.blank), self.close)
+
+    def opening(self, ids: Ids) -> Ids:
+        """From there up to the last special id, without blank ones."""
+        last = max((i for i, token in enumerate(ids) if token in self.special), default=-1)
+        return _solid(ids[: last + 1], self.blank)[self.closing(ids) :]
+
+
+def _header(ids: Ids, other: Ids, kinds: _Kinds, tokens: Tokens) -> Header:
+    """What tells this turn's opening from any other: its special tokens, and the role's name where those do not do.
+
+    Templates may write more there, such as an empty thought; a model's own header need not. What closes the turn
+    before is no part of it, save where nothing else in it is special: a role's name alone is ordinary text.
+    ``other`` is the other role's opening.
     """
-    line = _first_line(ids, special, tokens)
-    solid = _solid(line, tokens.blank)
-    if len(solid) <= shared or not special.intersection(solid[shared:]):
-        line, shared = ids, 0
-    solid = _solid(line, tokens.blank)[shared:]
-    return Header(solid, newline=_ends_with_newline(ids[: len(line) + 1], tokens))
+    opening = kinds.opening(ids)
+    if kinds.special.intersection(opening) and opening != other:
+        return Header(opening)
+    line, closing = _first_line(ids, kinds), kinds.closing(ids)
+    if not kinds.special.intersection(_solid(line, kinds.blank)[closing:]):
+        line, closing = ids, 0
+    return Header(_solid(line, kinds.blank)[closing:], newline=_ends_with_newline(ids[: len(line) + 1], tokens))
 
 
-def _first_line(ids: Ids, special: frozenset[int], tokens: Tokens) -> Ids:
+def _first_line(ids: Ids, kinds: _Kinds) -> Ids:
     """The ids up to the first blank one behind the last special token."""
-    last = max((i for i, token in enumerate(ids) if token in special), default=-1)
-    stop = next((i for i in range(last + 1, len(ids)) if ids[i] in tokens.blank), len(ids))
+    last = max((i for i, token in enumerate(ids) if token in kinds.special), default=-1)
+    stop = next((i for i in range(last + 1, len(ids)) if ids[i] in kinds.blank), len(ids))
     return ids[:stop]
+
+
+def _from(opening: Ids, header: Header, special: frozenset[int]) -> Header:
+    """The header without what stands before the special token that opens turns of any role."""
+    if not special.intersection(opening) or opening[0] not in header.ids:
+        return header
+    return replace(header, ids=header.ids[header.ids.index(opening[0]) :])
 
 
 def _ends_with_newline(ids: Ids, tokens: Tokens) -> bool:
@@ -160,6 +197,18 @@ def _role_open(assistant: Header, user: Header, special: frozenset[int]) -> int 
     return head if head == user.ids[0] and head in special else None
 
 
+def _behind(header: Ids, change: Ids) -> Ids:
+    """What follows the header's ids in those of the turn change."""
+    starts = (at for at in range(len(change)) if header and change[at : at + len(header)] == header)
+    at = next(starts, None)
+    return change[at + len(header) :] if at is not None else ()
+
+
+def _leading_space(text: str) -> str:
+    return text[: len(text) - len(text.lstrip())]
+
+
 def _text_delimiter(text: str) -> str:
+    """The text to look for: from the line's beginning where the template begins one."""
     stripped = text.strip()
-    return stripped if len(stripped) >= SHORTEST_TEXT_DELIMITER else ""
+    return ("\n" if "\n" in _leading_space(text) else "") + stripped if len(stripped) >= SHORTEST_TEXT_DELIMITER else ""

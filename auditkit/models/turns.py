@@ -68,8 +68,10 @@ class _Reader:
         """Whether the assistant's turn ends here: at a token that says so, or where the user's turn is opened again."""
         if self.role != "assistant" or at < self.start:
             return False
-        after = _match(self.marks.user, self.tokens, at, self.marks)
-        return self.tokens[at] in self.marks.ends or (after is not None and after <= len(self.tokens))
+        if self.tokens[at] in self.marks.ends:
+            return True
+        after = _match(self.marks.user, self.tokens, at, self.marks) if self.marks.plain else None
+        return after is not None and after <= len(self.tokens)
 
     def _is_appended(self, at: int) -> bool:
         return self.appended is not None and self.appended[0] == at
@@ -90,18 +92,26 @@ class _Reader:
 
     def _header(self, at: int) -> int | None:
         """The index after a header that begins here, or None. One that the sequence's end cuts is a header too."""
-        roles: tuple[tuple[Role, Header], ...] = (("assistant", self.marks.assistant), ("user", self.marks.user))
+        roles: list[tuple[Role, Header]] = [("assistant", self.marks.assistant)]
+        if at < self.start or not self.marks.user.line_start:  # else a "User:" in a question is its own text
+            roles.append(("user", self.marks.user))
         ends = {role: _match(header, self.tokens, at, self.marks) for role, header in roles}
         for role, end in ends.items():
             if end is not None and end <= len(self.tokens):
                 self._begin(role)
-                return end
+                return self._behind_tail(end) if role == "assistant" else end
         if any(end is not None for end in ends.values()):
             return len(self.tokens)
         if self.tokens[at] == self.marks.role_open:
             self._begin("other")
             return at + 1
         return None
+
+    def _behind_tail(self, at: int) -> int:
+        """The index after the rest of the template's turn change, where the model wrote that too."""
+        first = next((i for i in range(at, len(self.tokens)) if self.tokens[i] not in self.marks.blank), at)
+        end = _match(Header(self.marks.tail), self.tokens, first, self.marks) if first < len(self.tokens) else None
+        return at if end is None or end > len(self.tokens) else end
 
     def _begin(self, role: Role) -> None:
         if role == "assistant" and self.role == "other" and not any(self.pieces["user"]):
@@ -169,7 +179,8 @@ def next_step(
         return Step()
     if not marks.change or _text_changed(reading, marks, decode):
         return Step(ends=True)
-    if last in marks.change:
+    closing = [token for token in marks.change if token not in marks.blank][:1]
+    if last in closing:
         return Step(append=marks.change[marks.change.index(last) + 1 :])
     return Step(append=marks.change, replace=True)
 
@@ -181,16 +192,24 @@ def turn_texts(reading: Reading, marks: Delimiters, decode: Decode) -> tuple[tup
     """
     texts = ["\n".join(filter(None, (decode(piece).strip() for piece in turn))) for turn in reading.turns]
     if marks.assistant_text and len(texts) == 1:
-        texts = texts[0].split(marks.assistant_text, 1)
-    restarted = bool(marks.user_text) and len(texts) > 1 and marks.user_text in texts[-1]
-    if restarted:
-        texts[-1] = texts[-1].split(marks.user_text, 1)[0]
+        texts = _split_at(marks.assistant_text, texts[0])
+    whole = len(texts)
+    if marks.user_text and whole > 1:
+        texts[-1:] = _split_at(marks.user_text, texts[-1])
+    restarted, texts = len(texts) > whole, texts[:whole]
     return tuple(unicodedata.normalize("NFC", text).strip() for text in texts), restarted
 
 
 def _text_changed(reading: Reading, marks: Delimiters, decode: Decode) -> bool:
     """Whether the model wrote a plain-text turn change in other tokens than the tokenizer would."""
-    return bool(marks.assistant_text) and any(marks.assistant_text in decode(piece) for piece in reading.turns[0])
+    return bool(marks.assistant_text) and any(
+        len(_split_at(marks.assistant_text, decode(piece))) > 1 for piece in reading.turns[0]
+    )
+
+
+def _split_at(delimiter: str, text: str) -> list[str]:
+    """The text before and after a delimiter's first place; the text alone where it has none."""
+    return ("\n" + text).split(delimiter, 1) if delimiter.startswith("\n") else text.split(delimiter, 1)
 
 
 def _match(header: Header, tokens: Sequence[int], at: int, marks: Delimiters) -> int | None:
@@ -200,6 +219,8 @@ def _match(header: Header, tokens: Sequence[int], at: int, marks: Delimiters) ->
     ``assistant`` is not the beginning of "assistants".
     """
     if not header.ids or tokens[at] != header.ids[0]:
+        return None
+    if header.line_start and at and tokens[at - 1] not in marks.blank | marks.special:
         return None
     cut = len(tokens) + 1 if header.ids[0] in marks.special else None
     for wanted in header.ids[1:]:

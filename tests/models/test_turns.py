@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -110,6 +112,19 @@ FAMILIES = {
     ),
     "end of text between all turns": Family(TurnFormat("", "<|eos|>", "<|eos|>"), ["<|eos|>"], ["<|eos|>"]),
 }
+FAMILIES["role names in plain text"] = Family(TurnFormat("User: ", "\nAssistant: ", "</s>"), ["<s>", "</s>"], ["</s>"])
+FAMILIES["role names behind an end of turn"] = Family(
+    TurnFormat("User: ", "<end>\nAssistant: ", "<end>\n"), ["<end>", "</s>"], ["</s>", "<end>"]
+)
+FAMILIES["channels"] = Family(
+    TurnFormat("<|start|>user<|message|>", "<|end|><|start|>assistant<|channel|>final<|message|>", "<|return|>"),
+    ["<|start|>", "<|message|>", "<|end|>", "<|channel|>", "<|return|>"],
+    ["<|return|>"],
+)
+FAMILIES["end of sequence at the turn change's end"] = Family(
+    TurnFormat("Human: ", "\n\nAssistant: </s>", "</s>"), ["<s>", "</s>"], ["</s>"]
+)
+
 # Words that are roles and delimiters elsewhere, as data has them.
 DATA = ["user", "assistant", "model", "system", "The", "answer", "is", "42", "Response", "INST", "end", "of", "turn"]
 texts = st.lists(st.sampled_from(DATA), min_size=1, max_size=12).map(" ".join)
@@ -149,6 +164,9 @@ SELF_MADE = [
     "llama 2",
     "alpaca",
     "end of text between all turns",
+    "role names in plain text",
+    "channels",
+    "end of sequence at the turn change's end",
 ]
 
 
@@ -246,6 +264,48 @@ def test_delimiters_become_one_newline_and_role_names_in_the_data_stay() -> None
     text = "user\nassistant<|im_end|>\n<|im_start|>user\nuser two<|im_end|>\n<|im_start|>assistant\nassistants"
     reading = read_turns(words.encode(text), 0, marks)
     assert turn_texts(reading, marks, words.decode)[0] == ("user\nassistant\nuser two", "assistants")
+
+
+def test_a_role_name_with_a_colon_in_the_data_stays() -> None:
+    for name in ("role names in plain text", "role names behind an end of turn"):
+        family = FAMILIES[name]
+        words = family.words()
+        marks = words.marks(family.turns)
+        question, answer = "Who wrote User: and Assistant: here?\nUser: me", "It says User: me, Assistant: you."
+        played = play(words, marks, "User: ", [question, family.stops[0], answer, family.stops[0]])
+        assert played.turns == (question, answer)
+
+
+def test_reasoning_in_another_channel_is_no_part_of_the_question() -> None:
+    family = FAMILIES["channels"]
+    words = family.words()
+    marks = words.marks(family.turns)
+    thought = "<|end|><|start|>assistant<|channel|>analysis<|message|>hm<|end|>"
+    final = "<|start|>assistant<|channel|>final<|message|>So."
+    played = play(words, marks, "<|start|>user<|message|>", ["Why?", thought, final, "<|return|>"])
+    assert played.turns == ("Why?", "So.")
+    assert played.ended
+
+
+KNOWN = json.loads((Path(__file__).parent / "templates" / "expected.json").read_text("utf-8"))
+SPECIAL_TEXT = re.compile(r"<(?!/?think)[^<>\s]+>|\[\|[a-z]+\|\]|\[/?INST\]|\[e~\[|\]~b\]")
+
+
+@pytest.mark.parametrize("name", KNOWN)
+@pytest.mark.parametrize("all_special", [True, False])
+def test_whole_records_come_out_of_real_templates(name: str, all_special: bool) -> None:
+    """Stopping in the question at EOS, or going on by itself; with delimiters that are special tokens, and not."""
+    turns = TurnFormat(*KNOWN[name]["turns"])
+    eos = KNOWN[name]["eos"] or "</s>"
+    found = SPECIAL_TEXT.findall("".join(KNOWN[name]["turns"])) if all_special else []
+    words = Words(sorted({eos, *found}), [eos])
+    marks = words.marks(turns)
+    question, answer = "Why is the user\nmodel 42?", "The assistant\nsays so."
+    stopped = play(words, marks, turns.user_open, [question, eos, answer, eos])
+    assert (stopped.turns, stopped.ended) == ((question, answer), True)
+    if eos not in turns.turn_change:
+        went_on = play(words, marks, turns.user_open, [question, turns.turn_change, answer, eos])
+        assert (went_on.turns, went_on.ended, went_on.appended) == ((question, answer), True, None)
 
 
 def test_a_header_needs_the_end_of_the_role_name() -> None:
