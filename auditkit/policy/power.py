@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import ceil
 
 from auditkit.policy.schema import CalibrateFpr, Policy, Rule
-
-CALIBRATION_MULTIPLE = 5
 
 
 @dataclass(frozen=True)
@@ -43,13 +40,15 @@ def _objections(policy: Policy, rule: Rule, sizes: dict[str, Sizes]) -> Iterator
 
 def _raw_rate_objections(policy: Policy, rule: Rule) -> Iterator[tuple[str, str]]:
     """Never-trained text reaches the threshold at the calibrated rate, and more against a large dataset."""
+    from auditkit.statistics.power import smallest_raw_rate_limit
+
     threshold = policy.scoring.semantic_threshold
     if rule.metric == "semantic_memorisation_rate" and isinstance(threshold, CalibrateFpr):
-        least = CALIBRATION_MULTIPLE * threshold.calibrate_fpr
+        least = smallest_raw_rate_limit(threshold.calibrate_fpr)
         if rule.max < least:
             yield (
-                f"a raw rate of at most {rule.max:g} lies under {CALIBRATION_MULTIPLE} times the calibrated "
-                f"false-positive rate of {threshold.calibrate_fpr:g}: a model that leaks nothing would fail it",
+                f"a raw rate of at most {rule.max:g} is too near to the calibrated false-positive rate of "
+                f"{threshold.calibrate_fpr:g}: a model that leaks nothing would fail it",
                 f"use adjusted_semantic_rate, or a limit of at least {least:g}",
             )
 
@@ -71,23 +70,38 @@ def _calibration_objections(policy: Policy, rule: Rule, name: str, size: Sizes) 
 
 def _evidence_objections(policy: Policy, rule: Rule, name: str, size: Sizes) -> Iterator[tuple[str, str]]:
     """With no hit at all, would the upper end of the interval be within the limit?"""
-    from auditkit.statistics.intervals import clopper_pearson, poisson_interval
-
     if rule.metric.endswith("coverage"):
-        best_count = float(poisson_interval(0)[1])
-        if best_count > rule.max * size.clusters:
-            yield (
-                f"{name} has {size.clusters:,} distinct records: even with none found, the interval of "
-                f"{rule.metric} reaches {min(1.0, best_count / max(size.clusters, 1)):.3g}, above {rule.max:g}",
-                f"a limit of {rule.max:g} takes {ceil(best_count / rule.max):,} distinct records",
-            )
+        yield from _too_few_records(rule, name, size)
         return
     for attack in policy.attacks:
         if rule.attack in ("*", attack.name, attack.kind):
-            best = float(clopper_pearson(0, attack.samples)[1])
-            if best > rule.max:
-                yield (
-                    f"{attack.samples:,} samples of {attack.name}: even with no hit, the interval of {rule.metric} "
-                    f"reaches {best:.3g}, above {rule.max:g}",
-                    f"a limit of {rule.max:g} takes about {ceil(3.69 / rule.max):,} samples",
-                )
+            yield from _too_few_samples(rule, attack.label, attack.samples)
+
+
+def _too_few_records(rule: Rule, name: str, size: Sizes) -> Iterator[tuple[str, str]]:
+    from auditkit.statistics.power import best_adjusted_coverage_high, best_coverage_high, records_for_coverage
+
+    adjusted = rule.metric.startswith("adjusted")
+    best = (
+        best_adjusted_coverage_high(size.clusters, size.evaluation_controls)
+        if adjusted
+        else best_coverage_high(size.clusters)
+    )
+    if best > rule.max:
+        yield (
+            f"{name} has {size.clusters:,} distinct records: even with none found, the interval of {rule.metric} "
+            f"reaches {best:.3g}, above {rule.max:g}",
+            f"a limit of {rule.max:g} takes {records_for_coverage(rule.max):,} distinct records",
+        )
+
+
+def _too_few_samples(rule: Rule, attack: str, samples: int) -> Iterator[tuple[str, str]]:
+    from auditkit.statistics.power import best_adjusted_rate_high, best_rate_high, samples_for_rate
+
+    best = best_adjusted_rate_high(samples) if rule.metric.startswith("adjusted") else best_rate_high(samples)
+    if best > rule.max:
+        yield (
+            f"{samples:,} samples of {attack}: even with no hit, the interval of {rule.metric} reaches {best:.3g}, "
+            f"above {rule.max:g}",
+            f"a limit of {rule.max:g} takes {samples_for_rate(rule.max):,} samples",
+        )
