@@ -31,8 +31,9 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with storage_errors(path):
+            # Its owner's alone before the first byte is there to be read.
+            os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE))
             yield temporary
-            temporary.chmod(FILE_MODE)
             _sync(temporary)
             temporary.replace(path)
             _sync(path.parent)
@@ -41,10 +42,15 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a whole file atomically, readable by its owner only."""
+def write_bytes(path: Path, content: bytes) -> Path:
+    """Write a whole file atomically, readable by its owner only; the path again.
+
+    Raises:
+        RunError: as for ``replacing``.
+    """
     with replacing(path) as temporary:
         temporary.write_bytes(content)
+    return path
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -48,3 +50,19 @@ def test_running_out_of_room_is_an_error_in_words_and_leaves_nothing(tmp_path: P
     assert "RunError" in done.stderr
     assert "--resume" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_is_full_when_the_file_is_synced_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_bytes(tmp_path / "file", b"old")
+
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(RunError, match="the disk is full") as caught:
+        write_bytes(tmp_path / "file", b"new")
+    assert caught.value.exit_code == 4
+    assert (tmp_path / "file").read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -37,8 +37,8 @@ class Delimiters:
     which generation libraries stop, ``special`` those that never reach the text, ``blank`` those that are white space
     only, ``ends`` those that end the assistant's turn. ``role_open`` opens a turn of any role (ChatML's
     ``<|im_start|>``); None where each role has its own token. ``tail`` is what the template writes behind the
-    assistant's header, such as an empty thought, without blank ids. ``plain`` templates change turns without special tokens
-    ("### Response:"); their delimiters are also looked for as texts.
+    assistant's header, such as an empty thought, without blank ids. ``plain`` templates change turns without
+    special tokens ("### Response:"); their delimiters are also looked for as texts.
     """
 
     change: Ids

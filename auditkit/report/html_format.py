@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from auditkit.files import write_bytes
 from auditkit.report.base import AuditReport, ReportFormat
-from auditkit.report.files import write_file
 
 FULL, REDACTED = "report.html", "report.redacted.html"
 
@@ -21,6 +21,6 @@ class HtmlFormat(ReportFormat):
         from auditkit.report.document import SCREEN, render
 
         return [
-            write_file(folder / name, render(report, SCREEN, redacted).encode())
+            write_bytes(folder / name, render(report, SCREEN, redacted).encode())
             for name, redacted in ((FULL, False), (REDACTED, True))
         ]

@@ -10,8 +10,8 @@ import rfc8785
 from pydantic import ValidationError
 
 from auditkit.errors import AuditkitError
+from auditkit.files import write_bytes
 from auditkit.report.base import SCHEMA_VERSION, AuditReport, ReportFormat
-from auditkit.report.files import write_file
 
 FILE_NAME = "audit.json"
 LARGEST_INTEGER = 2**53 - 1  # RFC 8785 has no other numbers than IEEE doubles
@@ -28,7 +28,7 @@ class JsonFormat(ReportFormat):
         Raises:
             AuditkitError: the report holds a figure or text that JSON cannot carry (NaN, infinity, half a character).
         """
-        return [write_file(folder / FILE_NAME, canonical(report))]
+        return [write_bytes(folder / FILE_NAME, canonical(report))]
 
 
 def canonical(report: AuditReport) -> bytes:

@@ -6,10 +6,10 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Literal
 
+from auditkit.files import write_bytes
 from auditkit.report import formatting
 from auditkit.report.base import AuditReport, ReportFormat, RuleResult
 from auditkit.report.definitions import title
-from auditkit.report.files import write_file
 from auditkit.report.safe_text import safe_line
 
 FILE_NAME = "results.junit.xml"
@@ -30,7 +30,7 @@ class JunitFormat(ReportFormat):
         root = tree.getroot()
         assert root is not None, "the tree was made with a root"
         content: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
-        return [write_file(folder / FILE_NAME, content + b"\n")]
+        return [write_bytes(folder / FILE_NAME, content + b"\n")]
 
 
 def _suites(report: AuditReport) -> ET.Element:

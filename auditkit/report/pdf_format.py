@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from auditkit.errors import AuditkitError, MissingExtraError
+from auditkit.files import write_bytes
 from auditkit.report.base import AuditReport, ReportFormat
-from auditkit.report.files import write_file
 
 FULL, REDACTED = "report.pdf", "report.redacted.pdf"
 
@@ -53,7 +53,7 @@ class PdfFormat(ReportFormat):
         pictures: dict[str, Any] = {}  # both reports have the same charts
         with _uncollected():
             return [
-                write_file(folder / name, _pdf(weasyprint, render(report, PAPER, redacted), pictures))
+                write_bytes(folder / name, _pdf(weasyprint, render(report, PAPER, redacted), pictures))
                 for name, redacted in ((FULL, False), (REDACTED, True))
             ]
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
+from auditkit.files import write_bytes
 from auditkit.report import formatting
 from auditkit.report.base import AuditReport, Finding, ReportFormat, RuleResult
 from auditkit.report.definitions import definition, title
-from auditkit.report.files import write_file
 from auditkit.report.safe_text import safe_line
 
 FILE_NAME = "results.sarif"
@@ -31,7 +31,7 @@ class SarifFormat(ReportFormat):
     def write(self, report: AuditReport, folder: Path) -> list[Path]:
         """Write results.sarif."""
         content = json.dumps(_log(report), ensure_ascii=False, indent=1, allow_nan=False, sort_keys=True)
-        return [write_file(folder / FILE_NAME, content.encode() + b"\n")]
+        return [write_bytes(folder / FILE_NAME, content.encode() + b"\n")]
 
 
 def _log(report: AuditReport) -> dict[str, Any]:

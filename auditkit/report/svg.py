@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import StringIO
 from typing import Any
+from warnings import catch_warnings, filterwarnings
 
 from markupsafe import Markup, escape
 
@@ -74,7 +75,9 @@ def drawing() -> Iterator[None]:
     """Matplotlib's defaults with our style, whatever the user's own settings say; restored afterwards."""
     import matplotlib
 
-    with matplotlib.rc_context():
+    with matplotlib.rc_context(), catch_warnings():
+        # Text stays text, so a letter that matplotlib's font lacks is drawn by the reader's.
+        filterwarnings("ignore", message="Glyph .* missing from font")
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_STYLE)
         yield

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from auditkit.errors import SigningError
+from auditkit.files import write_bytes
 from auditkit.signing import dsse, strict_json
 from auditkit.signing.base import ATTESTATION, PREDICATE_TYPE, STATEMENT_TYPE, AuditPredicate, SignerFacts, Statement
-from auditkit.signing.files import list_folder, read_bounded, sha256_of, visible, write_atomically
+from auditkit.signing.files import list_folder, read_bounded, sha256_of, visible
 
 if TYPE_CHECKING:
     from securesystemslib.dsse import Envelope
@@ -66,7 +67,7 @@ def attest(folder: Path, predicate: AuditPredicate | Mapping[str, Any], keys: Si
     signer = SignerFacts(**keys.signer_facts).model_dump() if keys else None
     payload = _payload(subjects(folder), {**facts, "signer": signer})
     path = folder / ATTESTATION
-    write_atomically(path, dsse.seal(payload, keys.dsse_signer if keys else None))
+    write_bytes(path, dsse.seal(payload, keys.dsse_signer if keys else None))
     return path
 
 

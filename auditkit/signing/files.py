@@ -1,4 +1,4 @@
-"""The files of a run folder: listed without following links, digested as streams, written atomically."""
+"""The files of a run folder: listed without following links, digested as streams."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-
-from auditkit.errors import RunError
 
 BLOCK = 1 << 20
 
@@ -85,24 +83,6 @@ def _blocks(path: Path) -> Iterator[bytes]:
             raise OSError("not a regular file")
         while block := stream.read(BLOCK):
             yield block
-
-
-def write_atomically(path: Path, content: bytes, mode: int = 0o600) -> None:
-    """Write a whole file, synced to disk, or nothing under this name.
-
-    Raises:
-        RunError: the disk is full, the folder read-only, and the like.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        create(temporary, content, mode)
-        temporary.replace(path)
-    except OSError as error:
-        raise RunError(
-            f"cannot write {path}: {error.strerror or error}", "make room, or mend its permissions"
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def create(path: Path, content: bytes, mode: int) -> None:

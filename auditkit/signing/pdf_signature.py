@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import stat
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from io import BytesIO
@@ -10,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auditkit.errors import MissingExtraError, SigningError
-from auditkit.signing.files import read_bounded, write_atomically
+from auditkit.files import write_bytes
+from auditkit.signing.files import read_bounded
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -37,7 +37,7 @@ def sign_pdf(path: Path, keys: SigningKeys, reason: str) -> None:
     # pyHanko runs an event loop of its own; in a thread of its own it does not meet a notebook's.
     with ThreadPoolExecutor(max_workers=1) as pool:
         signed = pool.submit(_signed, content, keys, reason, str(path)).result()
-    write_atomically(path, signed, stat.S_IMODE(path.stat().st_mode))
+    write_bytes(path, signed)
 
 
 def check_pdf(path: Path, certificate_sha256: str | None) -> list[str]:

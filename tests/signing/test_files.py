@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import stat
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditkit.errors import RunError
-from auditkit.signing.files import list_folder, read_bounded, sha256_of, visible, write_atomically
+from auditkit.signing.files import list_folder, read_bounded, sha256_of, visible
 
 
 @given(text=st.text())
@@ -53,26 +51,3 @@ def test_a_bound_is_inclusive(tmp_path: Path) -> None:
     assert read_bounded(tmp_path / "file", 5) == b"12345"
     with pytest.raises(ValueError, match="longer than 4 bytes"):
         read_bounded(tmp_path / "file", 4)
-
-
-def test_writing_replaces_as_a_whole(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    path.write_bytes(b"old")
-    write_atomically(path, b"new")
-    assert path.read_bytes() == b"new"
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_failed_write_is_an_error_of_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "file").write_bytes(b"old")
-
-    def full(_descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(RunError, match="No space left") as caught:
-        write_atomically(tmp_path / "file", b"new")
-    assert caught.value.exit_code == 4
-    assert (tmp_path / "file").read_bytes() == b"old"
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
