@@ -49,9 +49,9 @@ def draw_sample(context: Context, dataset: PreparedDataset, matches: AttackMatch
 def histograms(dataset: PreparedDataset, matches: AttackMatches, sample: Sample) -> list[Histogram]:
     """Best embedding score of every complete generation; best string scores, exact at any height, of the sample."""
     index = StringIndex(dataset.members.texts(matches.view))
-    found = [_histogram(matches, "embedding", matches.score[matches.complete])]
+    found = [_histogram(matches, "embedding_score", matches.score[matches.complete])]
     measures: tuple[Measure, ...] = ("levenshtein", "indel")
-    found += [_histogram(matches, measure, index.best(sample.texts, measure, 0.0)[1]) for measure in measures]
+    found += [_histogram(matches, f"{measure}_similarity", index.best(sample.texts, measure, 0.0)[1]) for measure in measures]
     return found
 
 

@@ -76,7 +76,7 @@ def _finding(leak: Leak, text: str, secret: bytes) -> Finding:
         generation_id=generation,
         record_index=leak.record,
         view=view,
-        measure="embedding",
+        measure="embedding_score",
         score=leak.score,
         levenshtein=float(exact_similarities([text], [record.view(view)])[0]),
         record_text=record.view(view),
