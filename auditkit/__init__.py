@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from auditkit.audit.runner import audit as audit
     from auditkit.models.chat_template import template_prefix as template_prefix
+    from auditkit.models.sequences import sequence_logprobs as sequence_logprobs
     from auditkit.policy.load import load_policy as load_policy
     from auditkit.scoring.index import best_vector_matches as best_vector_matches
     from auditkit.scoring.strings import best_string_matches as best_string_matches
     from auditkit.signing.verify import verify as verify
+    from auditkit.statistics.extraction import log10_queries_to_extract as log10_queries_to_extract
+    from auditkit.statistics.extraction import queries_to_extract as queries_to_extract
     from auditkit.statistics.intervals import clopper_pearson as clopper_pearson
 
 __version__ = "0.1.0"
@@ -27,6 +30,9 @@ _PUBLIC = {
     "best_string_matches": "auditkit.scoring.strings",
     "best_vector_matches": "auditkit.scoring.index",
     "clopper_pearson": "auditkit.statistics.intervals",
+    "queries_to_extract": "auditkit.statistics.extraction",
+    "log10_queries_to_extract": "auditkit.statistics.extraction",
+    "sequence_logprobs": "auditkit.models.sequences",
 }
 
 __all__ = [
@@ -36,6 +42,9 @@ __all__ = [
     "best_vector_matches",
     "clopper_pearson",
     "load_policy",
+    "log10_queries_to_extract",
+    "queries_to_extract",
+    "sequence_logprobs",
     "template_prefix",
     "verify",
 ]

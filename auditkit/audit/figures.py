@@ -51,7 +51,9 @@ def histograms(dataset: PreparedDataset, matches: AttackMatches, sample: Sample)
     index = StringIndex(dataset.members.texts(matches.view))
     found = [_histogram(matches, "embedding_score", matches.score[matches.complete])]
     measures: tuple[Measure, ...] = ("levenshtein", "indel")
-    found += [_histogram(matches, f"{measure}_similarity", index.best(sample.texts, measure, 0.0)[1]) for measure in measures]
+    found += [
+        _histogram(matches, f"{measure}_similarity", index.best(sample.texts, measure, 0.0)[1]) for measure in measures
+    ]
     return found
 
 
