@@ -26,7 +26,7 @@ demo-smollm2: $(VENV)/.installed
 	$(BIN)/python examples/smollm2/demo.py
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
