@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from auditkit.audit.runner import audit as audit
+    from auditkit.auditing.runner import audit as audit
     from auditkit.models.chat_template import template_prefix as template_prefix
     from auditkit.models.sequences import sequence_logprobs as sequence_logprobs
     from auditkit.policy.load import load_policy as load_policy
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _PUBLIC = {
-    "audit": "auditkit.audit.runner",
+    "audit": "auditkit.auditing.runner",
     "verify": "auditkit.signing.verify",
     "load_policy": "auditkit.policy.load",
     "template_prefix": "auditkit.models.chat_template",

@@ -30,6 +30,7 @@ class Record:
     rejected: str = ""
     file: str = ""
     line: int = 0
+    turns: int = 2  # of the user and the assistant; a generation holds no more than two
 
     @property
     def text(self) -> str:

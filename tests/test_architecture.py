@@ -17,7 +17,7 @@ ROOMS = {"policy", "corpus", "models", "attacks", "scoring", "report", "signing"
 LEVELS = {
     **dict.fromkeys(BOTTOM, 0),
     **dict.fromkeys(ROOMS, 1),
-    "audit": 2,
+    "auditing": 2,
     "cli": 3,
 }
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from auditkit.audit.preflight import Preflight
+    from auditkit.auditing.preflight import Preflight
 
 
 @click.command()
@@ -28,10 +28,16 @@ def check(policy: Path, out: Path, overrides: tuple[str, ...], as_json: bool) ->
     Example:
       auditkit check policy.yaml
     """
-    from auditkit.audit.preflight import preflight
+    from auditkit.auditing.preflight import Preflight, preflight
+    from auditkit.errors import PolicyError
     from auditkit.policy.load import load_policy
 
-    found = preflight(load_policy(policy, overrides=list(overrides)), out)
+    try:
+        found = preflight(load_policy(policy, overrides=list(overrides)), out)
+    except PolicyError as error:
+        if not as_json:
+            raise
+        found = Preflight(problems=list(error.problems))
     if as_json:
         click.echo(json.dumps(_as_data(found), indent=2))
     else:

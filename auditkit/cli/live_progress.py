@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from auditkit.audit import progress
+from auditkit.auditing import progress
 
 STATUS_SECONDS = 30.0
 

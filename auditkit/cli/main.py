@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+import traceback
 from importlib import import_module
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -77,6 +80,12 @@ def main() -> NoReturn:
         code = _tell(error)
     except BrokenPipeError:
         code = 4
+    except Exception as error:  # ours or a library's fault; 1 would say that the gate failed
+        if os.environ.get("AUDITKIT_TRACEBACK"):
+            raise
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        what = f"auditkit broke: {type(error).__name__} at {Path(place.filename).name}:{place.lineno}"
+        code = _tell(RunError(what, "AUDITKIT_TRACEBACK=1 shows where; it may print texts of the data"))
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -20,8 +20,8 @@ def report(run: Path, out: Path, formats: tuple[str, ...]) -> None:
     Example:
       auditkit report reports/bot-20261122T101500Z-1a2b3c4d --out /tmp/again --format pdf
     """
-    from auditkit.audit import run_folder
-    from auditkit.audit.publish import render_again
+    from auditkit.auditing import run_folder
+    from auditkit.auditing.publish import render_again
     from auditkit.errors import AuditkitError
 
     folder = run_folder.existing(run)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from auditkit.errors import AuditkitError
+from auditkit.registry import kinds
+
+if TYPE_CHECKING:
+    from auditkit.policy.schema import Policy
 
 
 @click.command()
@@ -37,7 +42,7 @@ def run(
       auditkit run policy.yaml --set attacks.0.samples=500 --format pdf
       auditkit run --resume reports/support-bot-1.2-20261122T101500Z-1a2b3c4d
     """
-    from auditkit.audit import runner
+    from auditkit.auditing import runner
     from auditkit.cli.live_progress import progress_for
     from auditkit.policy.load import load_policy
 
@@ -49,7 +54,7 @@ def run(
                 raise AuditkitError("--resume takes the run folder alone", "its policy is kept inside it")
             result = runner.resume(resume, listener)
         elif policy:
-            loaded = load_policy(policy, overrides=[*overrides, *_formats(policy, overrides, formats)])
+            loaded = _also_written(load_policy(policy, overrides=list(overrides)), formats)
             result = runner.start(loaded, out or Path("reports"), listener)
         else:
             raise AuditkitError("no policy given", "auditkit run POLICY, or auditkit run --resume RUN")
@@ -57,14 +62,13 @@ def run(
     sys.exit(result.report.verdict.exit_code)
 
 
-def _formats(policy: Path, overrides: tuple[str, ...], formats: tuple[str, ...]) -> list[str]:
-    """--format adds to what the policy asks for."""
-    from auditkit.policy.load import load_policy
-
-    if not formats:
-        return []
-    declared = load_policy(policy, overrides=list(overrides)).report.formats
-    return [f"report.formats=[{', '.join(dict.fromkeys([*declared, *formats]))}]"]
+def _also_written(policy: Policy, formats: tuple[str, ...]) -> Policy:
+    """--format adds to what the policy asks for; it changes nothing that is measured, so it is no override."""
+    unknown = [name for name in formats if name not in kinds("formats")]
+    if unknown:
+        raise AuditkitError(f"no format is called {unknown[0]!r}", f"one of: {', '.join(kinds('formats'))}")
+    wanted = list(dict.fromkeys([*policy.report.formats, *formats]))
+    return policy.model_copy(update={"report": policy.report.model_copy(update={"formats": wanted})})
 
 
 def _show(result: Any, *, as_json: bool, quiet: bool) -> None:
@@ -74,7 +78,9 @@ def _show(result: Any, *, as_json: bool, quiet: bool) -> None:
 
     report = result.report
     if as_json:
-        click.echo(report.verdict.model_dump_json(indent=2))
+        cautions = [*report.policy.weaker_than_preset, *report.verdict.cautions]
+        found = {**report.verdict.model_dump(mode="json"), "cautions": cautions, "run": str(result.folder)}
+        click.echo(json.dumps(found, indent=2))
     elif quiet:
         click.echo(f"{report.verdict.outcome} {result.folder}")
     else:
@@ -84,6 +90,8 @@ def _show(result: Any, *, as_json: bool, quiet: bool) -> None:
 
 
 def _tell_files(folder: Path) -> None:
+    here = Path.cwd()
+    folder = folder.relative_to(here) if folder.is_relative_to(here) else folder
     click.echo("Reports")
     for name in ("report.html", "report.pdf", "audit.json", "results.sarif", "results.junit.xml"):
         if (folder / name).exists():

@@ -10,7 +10,7 @@ import click
 from auditkit.errors import AuditkitError
 
 if TYPE_CHECKING:
-    from auditkit.report.base import AuditReport, Finding
+    from auditkit.report.base import AuditReport, BandExample, Finding
 
 
 @click.command()
@@ -28,22 +28,29 @@ def show(run: Path, item: str) -> None:
     """
     from rich.console import Console
 
-    from auditkit.audit import run_folder
-    from auditkit.audit.publish import load_report
+    from auditkit.auditing import run_folder
+    from auditkit.auditing.publish import load_report
+    from auditkit.report.base import Finding
+    from auditkit.report.safe_text import safe_line
     from auditkit.report.terminal import show_pair
 
     found = _find(load_report(run_folder.existing(run)), item)
     console = Console(highlight=False)
     for finding in found:
+        place = f" ({safe_line(finding.file)}:{finding.line})" if isinstance(finding, Finding) else ""
         click.echo(
-            f"{finding.record} of {finding.dataset} ({finding.file}:{finding.line}), by {finding.generation}: "
+            f"{finding.record} of {finding.dataset}{place}, by {finding.generation}: "
             f"embedding {finding.score:.3f}, Levenshtein {finding.levenshtein:.3f}"
         )
         console.print(show_pair(finding.record_text, finding.generation_text))
 
 
-def _find(report: AuditReport, item: str) -> list[Finding]:
-    found = [f for f in report.findings if item in (f.id, f.record, f.generation, f.generation_id)]
+def _find(report: AuditReport, item: str) -> list[Finding | BandExample]:
+    """Of what the report prints: its findings, else the random pairs of its bands."""
+    found: list[Finding | BandExample] = [
+        f for f in report.findings if item in (f.id, f.record, f.generation, f.generation_id)
+    ]
+    found = found or [pair for pair in report.figures.bands if item in (pair.record, pair.generation)]
     if not found:
         raise AuditkitError(
             f"no finding of this run is about {item!r}",

@@ -26,6 +26,7 @@ class Texts:
     prompt: str
     response: str = ""
     rejected: str = ""
+    turns: int = 2
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,9 @@ class RowReader:
         if fields.response:
             later.append(Turn("assistant", _answer(row, fields.response)))
         response = self._reply(row, fields.chosen, asked, later)
-        return Texts(prompt, response, self._reply(row, fields.rejected, asked, later) if fields.rejected else "")
+        rejected = self._reply(row, fields.rejected, asked, later) if fields.rejected else ""
+        replies = len(read_reply(lookup(row, fields.chosen), asked, fields.chosen)) if fields.chosen else 0
+        return Texts(prompt, response, rejected, 1 + len(later) + replies)
 
     def _reply(self, row: Row, field: str | None, asked: list[Turn], later: list[Turn]) -> str:
         """The turns after the first question, with those of a preference field, if any, at their end."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from auditkit.errors import PolicyError, Problem
+from auditkit.policy.base import policy_sha256
 from auditkit.policy.complaints import complaints
 from auditkit.policy.cross_checks import Checker, default_names
 from auditkit.policy.lock import lock, weaker_than_preset
@@ -53,7 +53,7 @@ def load_policy(path: str | Path, overrides: Sequence[str] = (), folder: str | P
     """
     file = Path(path)
     base = Path(folder) if folder is not None else file.parent
-    written, raw = read_file(file)
+    written, _ = read_file(file)
     document = overridden(with_presets(written, file), overrides)
     locked = document.data.pop("locked", None)
     origins = _Origins(document, file, base.absolute())
@@ -65,7 +65,7 @@ def load_policy(path: str | Path, overrides: Sequence[str] = (), folder: str | P
     if problems or policy is None:
         raise PolicyError(_in_order(problems, file))
     source = PolicySource(
-        file.absolute(), hashlib.sha256(raw).hexdigest(), _lines(document, file), _preset(policy, locked)
+        file.absolute(), policy_sha256(file), _lines(document, file), _preset(policy, locked), tuple(overrides)
     )
     return _finished(policy, origins, source)
 

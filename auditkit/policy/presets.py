@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -45,6 +45,25 @@ def with_presets(child: Document, file: Path) -> Document:
     problem of the line that names it.
     """
     return _extended(child, file, (file.resolve(),))
+
+
+def extended_files(file: Path) -> Iterator[Path]:
+    """The files that a policy is built on, the nearest first.
+
+    Raises:
+        PolicyError: one of them cannot be used.
+    """
+    chain: tuple[Path, ...] = (file.resolve(),)
+    while True:
+        document, _ = read_file(file)
+        wanted = document.data.get("extends")
+        if not isinstance(wanted, str):
+            return
+        place = document.place(("extends",))
+        file = _locate(wanted, file, place)
+        _check_chain(file, chain, place)
+        chain = (*chain, file.resolve())
+        yield file
 
 
 def overridden(document: Document, overrides: Sequence[str]) -> Document:

@@ -163,6 +163,12 @@ class Scoring(Section):
     string_floor: Annotated[float, Field(gt=0, le=1)] = 0.8
     string_sample: Annotated[int, Field(ge=0, le=100_000, description="Generations with exact string scores.")] = 500
 
+    @model_validator(mode="after")
+    def _floor_under_threshold(self) -> Self:
+        if self.string_floor > self.string_threshold:  # matches between the two would count as none
+            raise ValueError("'string_floor' must not be above 'string_threshold'")
+        return self
+
 
 def _default(family: Family, kind: str) -> Any:
     return plugin_class(family, kind).model_validate({"kind": kind})

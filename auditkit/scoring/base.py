@@ -40,6 +40,13 @@ class Embedder(Plugin, ABC):
     def embed(self, texts: Sequence[str]) -> Vectors:
         """(len(texts), d) float32 rows of unit norm; an empty text gives a zero row."""
 
+    def ready(self) -> None:
+        """Complain before anything runs of what ``embed`` would lack: a key, an extra, a folder. Sends nothing.
+
+        Raises:
+            AuditkitError: it is not there.
+        """
+
     def estimated_cost(self, characters: int) -> float:  # noqa: ARG002 - for the embedders that cost
         """US dollars for this many characters; 0 for what runs here."""
         return 0.0
@@ -59,6 +66,13 @@ class VectorIndexConfig(Plugin, ABC):
     """A policy's choice of index."""
 
     kind: str
+
+    def ready(self) -> None:
+        """Complain before anything runs of an extra that is not installed.
+
+        Raises:
+            MissingExtraError: it is not there.
+        """
 
     @abstractmethod
     def best(self, queries: Vectors, vectors: Vectors) -> tuple[Index, Scores, IndexUse]:

@@ -75,6 +75,10 @@ class GeminiEmbedder(Embedder):
     def estimated_cost(self, characters: int) -> float:
         return characters / CHARACTERS_PER_TOKEN * self.usd_per_million_tokens / 1e6
 
+    def ready(self) -> None:
+        with _client(self):
+            pass
+
     def embed(self, texts: Sequence[str]) -> Vectors:
         found = np.zeros((len(texts), self.output_dimensionality), np.float32)
         filled = [i for i, text in enumerate(texts) if text]  # the API refuses an empty text

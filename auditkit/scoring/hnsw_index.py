@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -25,6 +26,10 @@ class HnswIndex(VectorIndexConfig):
     ef_construction: Annotated[int, Field(ge=16, le=4000, description="Candidates kept while building.")] = 200
     ef: Annotated[int, Field(ge=10, le=10_000, description="Candidates kept while searching.")] = 200
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+
+    def ready(self) -> None:
+        if find_spec("hnswlib") is None:
+            raise MissingExtraError("hnswlib", "hnsw")
 
     def best(self, queries: Vectors, vectors: Vectors) -> tuple[Index, Scores, IndexUse]:
         check_vectors(queries, vectors)

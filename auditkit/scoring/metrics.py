@@ -214,8 +214,8 @@ def _drawn_rate(side: CoverageResult) -> tuple[float, float, float]:
 def prefix_gain(scope: Scope, template: Scores, template_scored: Flags, bos: Scores, bos_scored: Flags) -> Estimate:
     """Mean best embedding score under the template prefix minus under BOS alone, same n [Barbero 2025, table 1].
 
-    ``template`` and ``bos`` are the best scores of each attack's generations; of the scored ones the first n of each
-    are compared, n the smaller number.
+    ``template`` and ``bos`` are the best scores of each attack's generations; of the scored ones n of each
+    are compared, n the smaller number, spread evenly over the attack: its prefixes come one after the other.
     """
     method = "Welch"
     a, b = template[template_scored], bos[bos_scored]
@@ -224,7 +224,7 @@ def prefix_gain(scope: Scope, template: Scores, template_scored: Flags, bos: Sco
     if n < 2:
         reason = "each prefix needs at least two scored generations"
         return scope.undefined("prefix_gain", method, reason, unscored)
-    a, b = a[:n], b[:n]
+    a, b = (side[np.linspace(0, len(side) - 1, n).round().astype(np.int64)] for side in (a, b))
     low, high = mean_difference_interval(a, b)
     value = float(np.mean(a, dtype=np.float64) - np.mean(b, dtype=np.float64))
     return scope.estimate("prefix_gain", value, low, high, method=method, denominator=float(n), unscored=unscored)

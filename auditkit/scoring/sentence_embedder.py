@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Sequence
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -55,6 +56,11 @@ class SentenceTransformersEmbedder(Embedder):
         """Changes with any byte of the model, and with what changes a vector."""
         options = f"{self.max_length}/{self.dtype}"
         return f"sentence_transformers-{options}-{_digest_of(_folder(self.path))}"
+
+    def ready(self) -> None:
+        if find_spec("sentence_transformers") is None:
+            raise MissingExtraError("sentence-transformers", "sentence-transformers")
+        _refuse_code_and_pickles(_folder(self.path))
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         model = _model(self.path, self.dtype, self.max_length)

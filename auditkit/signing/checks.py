@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from bisect import bisect_left
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auditkit.errors import AuditkitError
+from auditkit.policy.base import policy_sha256
 from auditkit.records import ModelIdentity
 from auditkit.signing import attestation, dsse, event_chain, strict_json
 from auditkit.signing.attestation import Attestation
@@ -128,7 +128,8 @@ def policy(found: Attestation, policy_file: Path | None) -> Iterator[str]:
         yield f"the attestation contradicts itself: its digest of {POLICY_LOCK} is not that of the file it lists"
     if policy_file is None:
         return
-    given = hashlib.sha256(_policy_bytes(policy_file)).hexdigest()
+    _policy_bytes(policy_file)
+    given = policy_sha256(policy_file)
     if given not in (facts.sha256, facts.lock_sha256):
         yield f"another policy was run: {visible(str(policy_file))} has SHA-256 {given}, the audited one {facts.sha256}"
     elif given != facts.lock_sha256 and facts.overrides:

@@ -171,7 +171,7 @@ def _pem(source: Path | str, what: str) -> tuple[bytes, str]:
         return read_bounded(Path(source).resolve(), SIZE_LIMIT), place
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise SigningError(f"cannot read the {what} {place}: {reason}", "check the path") from None
+        raise SigningError(f"cannot read the {what} {place}: {reason}", f"check the path, or {NEW_KEYS} DIR") from None
 
 
 def _private_text(material: str) -> tuple[str, tuple[str, ...]]:

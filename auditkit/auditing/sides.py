@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from auditkit.audit.prepare import PreparedDataset
+from auditkit.auditing.prepare import PreparedDataset
 from auditkit.records import View
 from auditkit.scoring.base import Vectors
 

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
-from auditkit.audit import figures
-from auditkit.audit.attack_info import attack_info
-from auditkit.audit.context import Context
-from auditkit.audit.doubts import doubts
-from auditkit.audit.estimates import estimates
-from auditkit.audit.findings import findings
-from auditkit.audit.limits import limits
-from auditkit.audit.provenance import provenance
-from auditkit.audit.publish import signature_info
-from auditkit.audit.score import Scores
+from auditkit.auditing import figures
+from auditkit.auditing.attack_info import attack_info
+from auditkit.auditing.context import Context
+from auditkit.auditing.doubts import doubts
+from auditkit.auditing.estimates import estimates
+from auditkit.auditing.findings import findings
+from auditkit.auditing.limits import limits
+from auditkit.auditing.provenance import provenance
+from auditkit.auditing.publish import signature_info
+from auditkit.auditing.score import Scores
 from auditkit.policy.gate import evaluate
 from auditkit.policy.schema import Policy
+from auditkit.records import View
 from auditkit.report.base import (
     Arm,
     AuditReport,
     CoverageCurve,
     Figures,
+    IndexInfo,
     PolicyInfo,
     ReleaseInfo,
     RunInfo,
@@ -50,7 +53,7 @@ def assemble(context: Context, scores: Scores, info: RunInfo) -> AuditReport:
         arms=[arm],
         findings=leaked.shown,
         findings_total=leaked.total,
-        index=[found.index for found in scores.calibrations.values()],
+        index=[_index(key, scores) for key in scores.calibrations],
         figures=_figures(context, scores),
         limits=limits(policy, datasets),
         verdict=evaluate(policy, [arm], views, doubts(policy, datasets, scores)),
@@ -94,6 +97,16 @@ def _figures(context: Context, scores: Scores) -> Figures:
                 made.bands.extend(figures.bands(context, data, matches))
                 made.coverage_curves.append(_curve(key, scores))
     return made
+
+
+def _index(key: tuple[str, View], scores: Scores) -> IndexInfo:
+    """The search that missed most: of the calibration's null, and of every attack's generations."""
+    calibrated = scores.calibrations[key].index
+    uses = [found.index for (_, *of), found in scores.matches.items() if tuple(of) == key]
+    worst = min(uses, key=lambda use: use.recall_at_1)
+    if calibrated.recall_at_1 < worst.recall_at_1:
+        return calibrated
+    return calibrated.model_copy(update=asdict(worst))
 
 
 def _curve(key: tuple[str, str, Any], scores: Scores) -> CoverageCurve:

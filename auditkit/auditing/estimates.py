@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from auditkit.audit.prepare import PreparedDataset
-from auditkit.audit.score import Scores
+from auditkit.auditing.prepare import PreparedDataset
+from auditkit.auditing.score import Scores
 from auditkit.policy.schema import Policy
 from auditkit.records import Estimate, View
 from auditkit.scoring import metrics

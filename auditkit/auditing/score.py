@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from auditkit.attacks.base import Attack
-from auditkit.audit import generations
-from auditkit.audit.calibrate import DatasetCalibration, calibrate_dataset
-from auditkit.audit.context import Context
-from auditkit.audit.cover import SideCoverage, stored_coverage
-from auditkit.audit.match import AttackMatches, match_attack
-from auditkit.audit.prepare import PreparedDataset
-from auditkit.audit.sides import Sides
-from auditkit.audit.vectors import in_batches, stored_vectors
+from auditkit.auditing import generations
+from auditkit.auditing.calibrate import DatasetCalibration, calibrate_dataset
+from auditkit.auditing.context import Context
+from auditkit.auditing.cover import SideCoverage, stored_coverage
+from auditkit.auditing.match import AttackMatches, match_attack
+from auditkit.auditing.prepare import PreparedDataset
+from auditkit.auditing.sides import Sides
+from auditkit.auditing.vectors import in_batches, stored_vectors
 from auditkit.corpus.base import Corpus
 from auditkit.records import View
 from auditkit.scoring.base import Vectors
@@ -49,8 +49,8 @@ def score(context: Context) -> Scores:
 def _sides(context: Context, dataset: PreparedDataset, view: View) -> Sides:
     def vectors(corpus: Corpus) -> Vectors:
         texts = corpus.texts(view)
-        path = context.run.work / f"vectors-{dataset.name}-{corpus.split}-{view}.npy"
-        with context.progress.stage(f"embed {dataset.name} {corpus.split}s", len(texts), "texts") as stage:
+        path = context.run.work / f"vectors-data+{dataset.name}+{corpus.split}+{view}.npy"
+        with context.progress.stage(f"embed {dataset.name} {corpus.split}s, {view}", len(texts), "texts") as stage:
             return stored_vectors(path, len(texts), in_batches(texts), context.policy.scoring.embedder, stage)
 
     return Sides(dataset, view, vectors(dataset.members), vectors(dataset.controls))
@@ -58,9 +58,9 @@ def _sides(context: Context, dataset: PreparedDataset, view: View) -> Sides:
 
 def _generation_vectors(context: Context, attack: Attack, dataset: PreparedDataset, view: View) -> Vectors:
     """Embedded once an attack and view, and again only where a dataset's trace markers change the text."""
-    suffix = f"-{dataset.name}" if dataset.trace else ""
-    path = context.run.work / f"vectors-generations-{attack.label}-{view}{suffix}.npy"
+    suffix = f"+{dataset.name}" if dataset.trace else ""
+    path = context.run.work / f"vectors-generations+{attack.label}+{view}{suffix}.npy"
     read = generations.read(context.run.generations_file(attack.label))
     batches = (dataset.seen_texts(batch, view) for batch in read)
-    with context.progress.stage(f"embed {attack.label}", attack.samples, "texts") as stage:
+    with context.progress.stage(f"embed {attack.label}, {view}", attack.samples, "texts") as stage:
         return stored_vectors(path, attack.samples, batches, context.policy.scoring.embedder, stage)

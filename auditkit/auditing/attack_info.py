@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 from auditkit.attacks.base import Attack
-from auditkit.audit import generations
-from auditkit.audit.run_folder import RunFolder
+from auditkit.auditing import generations
+from auditkit.auditing.run_folder import RunFolder
 from auditkit.report.base import AttackInfo
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from auditkit.audit import generations
-from auditkit.audit.prepare import PreparedDataset
-from auditkit.audit.run_folder import RunFolder
+from auditkit.auditing import generations
+from auditkit.auditing.prepare import PreparedDataset
+from auditkit.auditing.run_folder import RunFolder
 from auditkit.records import View
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auditkit.audit.events import EventLog
+from auditkit.auditing.events import EventLog
 from auditkit.signing.event_chain import check_chain
 
 

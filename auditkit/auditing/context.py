@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from auditkit.audit.events import EventLog
-from auditkit.audit.prepare import PreparedDataset
-from auditkit.audit.progress import Progress
-from auditkit.audit.run_folder import RunFolder
-from auditkit.audit.state import RunState
+from auditkit.auditing.events import EventLog
+from auditkit.auditing.prepare import PreparedDataset
+from auditkit.auditing.progress import Progress
+from auditkit.auditing.run_folder import RunFolder
+from auditkit.auditing.state import RunState
 from auditkit.policy.schema import Policy
 
 

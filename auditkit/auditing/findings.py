@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from auditkit.audit.context import Context
-from auditkit.audit.prepare import PreparedDataset
-from auditkit.audit.score import Scores
-from auditkit.audit.texts import chosen_texts
+from auditkit.auditing.context import Context
+from auditkit.auditing.prepare import PreparedDataset
+from auditkit.auditing.score import Scores
+from auditkit.auditing.texts import chosen_texts
 from auditkit.corpus.identity import keyed_id
 from auditkit.report.base import Finding
 from auditkit.scoring.matches import top_findings

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from auditkit.audit.prepare import PreparedDataset
-from auditkit.audit.score import Scores
+from auditkit.auditing.prepare import PreparedDataset
+from auditkit.auditing.score import Scores
 from auditkit.policy.gate import Doubts
 from auditkit.policy.schema import Policy
 
 MOST_UNSCORED = 0.05
+MOST_LONGER = 0.05
+MOST_CONTROLS_REACHED = 0.5  # above it, adjusted figures show less than half of a leak
 
 
 def doubts(policy: Policy, datasets: list[PreparedDataset], scores: Scores) -> Doubts:
@@ -18,14 +20,27 @@ def doubts(policy: Policy, datasets: list[PreparedDataset], scores: Scores) -> D
             for view in data.views:
                 sentence = f"{data.name} has no controls: what never-trained text would score is unknown."
                 by_dataset.setdefault((data.name, view), []).append(sentence)
+        longer = sum(record.turns > 2 for record in data.members.records) / max(1, len(data.members.records))
+        if longer > MOST_LONGER:
+            by_dataset.setdefault((data.name, "record"), []).append(
+                f"{longer:.0%} of the records of {data.name} have more turns than the two that a generation holds: "
+                "no generation can reproduce such a record whole. Split the conversations into exchanges."
+            )
     by_attack = {}
     for attack in policy.attacks:
         for data in datasets:
             for view in data.views:
                 key = (attack.label, data.name, view)
                 share = scores.matches[key].unscored_share
-                if share > MOST_UNSCORED:
-                    by_attack[key] = [_unscored(key[0], view, share, attack.max_new_tokens)]
+                found = [_unscored(key[0], view, share, attack.max_new_tokens)] if share > MOST_UNSCORED else []
+                reached = scores.coverage[key].controls.share or 0.0
+                if reached > MOST_CONTROLS_REACHED:
+                    found.append(
+                        f"{data.name} ({view}): {reached:.0%} of the evaluation controls, which were never trained on, "
+                        f"count as found by {key[0]}: at this threshold no leak can be told from chance."
+                    )
+                if found:
+                    by_attack[key] = found
     return Doubts(by_dataset, by_attack)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from auditkit.audit.sides import Sides
+from auditkit.auditing.sides import Sides
 from auditkit.policy.schema import CalibrateFpr, Policy
 from auditkit.report.base import Calibration, IndexInfo, PositiveControl
 from auditkit.scoring.base import Embedder, IndexUse, Scores
@@ -22,6 +22,7 @@ from auditkit.scoring.positive_controls import (
 from auditkit.statistics.intervals import clopper_pearson
 
 LEAST_SENSITIVITY = 0.8
+MOST_CONTROLS_REACHING = 0.05  # of a threshold that the policy fixes
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,12 @@ class DatasetCalibration:
     def doubts(self) -> list[str]:
         """Why no verdict on this dataset can be better than inconclusive."""
         found = [f"{self.calibration.dataset}: {self.calibration.reason}."] if self.threshold is None else []
+        share = max(self.calibration.fpr or 0.0, self.calibration.evaluation_fpr or 0.0)
+        if self.calibration.source == "policy" and share > MOST_CONTROLS_REACHING:
+            found.append(
+                f"{self.calibration.dataset} ({self.calibration.view}): {share:.0%} of the controls reach the "
+                "threshold that the policy fixes: what reaches it tells no leak from chance."
+            )
         for control in self.positive_controls:
             if control.required and control.tpr < LEAST_SENSITIVITY:
                 found.append(

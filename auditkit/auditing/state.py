@@ -7,7 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from auditkit.audit.prepare import PreparedDataset
+from auditkit.auditing.prepare import PreparedDataset
+from auditkit.auditing.provenance import code_sha256
 from auditkit.errors import AuditkitError
 from auditkit.policy.schema import Policy, PolicySource
 from auditkit.records import ModelIdentity
@@ -28,6 +29,7 @@ class RunState(BaseModel):
     lock: str
     models: list[ModelIdentity]
     merkle_roots: dict[str, str]
+    code_sha256: str
     data_digests: dict[str, dict[str, str]]
 
     def restore_policy(self) -> Policy:
@@ -44,6 +46,10 @@ class RunState(BaseModel):
         """
         changed = [now.role for before, now in zip(self.models, models, strict=True) if before.sha256 != now.sha256]
         changed += [data.name for data in datasets if self.data_digests[data.name] != data_digests(data)]
+        if self.code_sha256 != code_sha256():
+            changed.append("auditkit itself")
+        if not changed and self.merkle_roots != {data.name: data.merkle_root for data in datasets}:
+            changed = ["the project's secret (report.secret, or .auditkit-secret beside the policy)"]
         if changed:
             raise AuditkitError(
                 f"changed since the run began: {', '.join(changed)}",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import secrets
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from auditkit.errors import AuditkitError
-from auditkit.files import write_bytes
+from auditkit.files import storage_errors
 from auditkit.policy.schema import Policy
 
 FILE_NAME = ".auditkit-secret"
@@ -36,20 +38,34 @@ def _beside(folder: Path) -> bytes:
     path = folder / FILE_NAME
     if not path.exists():
         _ignore_in_git(folder)
-        write_bytes(path, secrets.token_hex(32).encode())
-    return path.read_bytes().strip()
+        _make_once(path)
+    value = path.read_bytes().strip()
+    if len(value) < MINIMUM_BYTES:
+        raise AuditkitError(f"{path} holds no secret of at least {MINIMUM_BYTES} bytes", "delete it: it is made anew")
+    return value
+
+
+def _make_once(path: Path) -> None:
+    """Whole and under its name at once; of two runs that begin together, the second takes the first one's."""
+    with storage_errors(path), tempfile.NamedTemporaryFile(dir=path.parent, prefix=f"{path.name}.") as file:  # 0600
+        file.write(secrets.token_hex(32).encode())
+        file.flush()
+        os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            os.link(file.name, path)
 
 
 def _ignore_in_git(folder: Path) -> None:
     """A secret made for the user must not end in their repository by accident."""
     ignore = folder / ".gitignore"
-    lines = ignore.read_text().splitlines() if ignore.exists() else []
+    content = ignore.read_bytes() if ignore.exists() else b""
+    lines = content.splitlines()
     in_repository = any((parent / ".git").exists() for parent in (folder, *folder.parents))
-    if in_repository and FILE_NAME not in lines and not _ignored_above(folder):
-        with ignore.open("a") as stream:
-            stream.write(f"{FILE_NAME}\n")
+    if in_repository and FILE_NAME.encode() not in lines and not _ignored_above(folder):
+        with storage_errors(ignore), ignore.open("ab") as stream:
+            stream.write(b"\n" * (content[-1:] not in (b"", b"\n")) + f"{FILE_NAME}\n".encode())
 
 
 def _ignored_above(folder: Path) -> bool:
     ignores = (parent / ".gitignore" for parent in folder.parents)
-    return any(FILE_NAME in path.read_text().splitlines() for path in ignores if path.is_file())
+    return any(FILE_NAME.encode() in path.read_bytes().splitlines() for path in ignores if path.is_file())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from auditkit.audit import run_folder
+from auditkit.auditing import run_folder
 from auditkit.errors import AuditkitError, RunError
 
 

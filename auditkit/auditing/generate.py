@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from auditkit.attacks.base import Attack
-from auditkit.audit import generations
-from auditkit.audit.context import Context
+from auditkit.auditing import generations
+from auditkit.auditing.context import Context
 from auditkit.models.base import LanguageModel
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
-from auditkit.audit.progress import Stage
+from auditkit.auditing.progress import Stage
 from auditkit.files import replacing
 from auditkit.scoring.base import Embedder, Vectors
 
@@ -40,6 +41,7 @@ def _embed_into(path: Path, count: int, batches: Iterable[list[str]], embedder: 
                 np.save(stream, np.zeros(shape, np.float32))
             return
         stored = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
+        _reserve(temporary)
         done = 0
         for block in chain([first], map(embedder.embed, remaining)):
             stored[done : done + len(block)] = block
@@ -47,3 +49,10 @@ def _embed_into(path: Path, count: int, batches: Iterable[list[str]], embedder: 
             if stage:
                 stage.advance(len(block))
         stored.flush()
+
+
+def _reserve(path: Path) -> None:
+    """Take the disk space now: on a full disk, writing to a mapped hole kills the process (SIGBUS)."""
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as stream:
+            os.posix_fallocate(stream.fileno(), 0, os.fstat(stream.fileno()).st_size)

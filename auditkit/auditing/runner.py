@@ -5,24 +5,27 @@ from __future__ import annotations
 import resource
 import sys
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from auditkit.audit import run_folder
-from auditkit.audit.assemble import assemble
-from auditkit.audit.context import Context
-from auditkit.audit.events import EventLog, now
-from auditkit.audit.generate import generate
-from auditkit.audit.prepare import PreparedDataset, prepare
-from auditkit.audit.progress import Progress, Silent
-from auditkit.audit.publish import check_formats, load_report, publish, signing_keys
-from auditkit.audit.run_folder import RunFolder
-from auditkit.audit.score import score
-from auditkit.audit.secret import project_secret
-from auditkit.audit.state import RunState, data_digests
-from auditkit.errors import ModelError, RunError
+from auditkit.auditing import run_folder
+from auditkit.auditing.assemble import assemble
+from auditkit.auditing.context import Context
+from auditkit.auditing.events import EventLog, now
+from auditkit.auditing.generate import generate
+from auditkit.auditing.prepare import PreparedDataset, prepare
+from auditkit.auditing.progress import Progress, Silent
+from auditkit.auditing.provenance import code_sha256
+from auditkit.auditing.publish import check_formats, check_scoring, load_report, publish, signing_keys
+from auditkit.auditing.run_folder import RunFolder
+from auditkit.auditing.score import score
+from auditkit.auditing.secret import project_secret
+from auditkit.auditing.state import RunState, data_digests
+from auditkit.errors import AuditkitError, ModelError, RunError
+from auditkit.files import make_folder
 from auditkit.policy.load import lock, weaker_than_preset
 from auditkit.policy.schema import Policy
 from auditkit.records import ModelIdentity
@@ -82,6 +85,7 @@ def start(policy: Policy, out: Path, progress: Progress) -> Result:
     clock = StageClock()
     with clock.stage("prepare"):
         check_formats(policy)
+        check_scoring(policy)
         signing_keys(policy)
         secret = project_secret(policy)
         models = _identify(policy, progress)
@@ -103,11 +107,15 @@ def resume(path: Path, progress: Progress) -> Result:
     if run.finished:
         progress.note("this run is finished; nothing is left to do")
         return Result(load_report(run), run.path)
-    state = RunState.model_validate_json((run.path / STATE_FILE).read_bytes())
+    try:
+        state = RunState.model_validate_json((run.path / STATE_FILE).read_bytes())
+    except (OSError, ValueError):
+        raise AuditkitError(f"{run.path / STATE_FILE} is missing or damaged", "start a new run") from None
     policy = state.restore_policy()
     clock = StageClock()
     with clock.stage("prepare"):
         check_formats(policy)
+        check_scoring(policy)
         signing_keys(policy)
         secret = project_secret(policy)
         datasets = prepare(policy, secret)
@@ -118,6 +126,9 @@ def resume(path: Path, progress: Progress) -> Result:
 def _execute(prepared: _Prepared, run: RunFolder, clock: StageClock, progress: Progress) -> Result:
     """Every stage in turn; what an earlier process finished is taken from disk."""
     with run.exclusive(), _interruptible(run):
+        if run.finished:  # by another process, while this one was reading the data
+            return Result(load_report(run), run.path)
+        make_folder(run.work)  # gone where an earlier process was killed between clearing up and signing
         run.drop_part_files()
         log = EventLog(run.events)
         log.append("resumed" if log.count("started") else "started", run=run.id)
@@ -158,7 +169,19 @@ def _interruptible(run: RunFolder) -> Iterator[None]:
             "interrupted; what was finished is kept", f"go on with: auditkit run --resume {run.path}"
         ) from None
     except MemoryError:
-        raise RunError("out of memory", f"lower batch_size, then: auditkit run --resume {run.path}") from None
+        raise RunError("out of memory", f"free some, then: auditkit run --resume {run.path}") from None
+    except RunError:
+        raise
+    except AuditkitError as error:  # its own code would say that nothing was run
+        hint = f"{error.hint}; then: auditkit run --resume {run.path}".removeprefix("; then: ")
+        raise RunError(error.message, hint) from error
+    except Exception as error:  # a library's message may quote the data: its kind and place have to do
+        raise RunError(f"the run broke: {_kind_and_place(error)}", f"auditkit run --resume {run.path}") from error
+
+
+def _kind_and_place(error: Exception) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{type(error).__name__} at {Path(frames[-1].filename).name}:{frames[-1].lineno}"
 
 
 def _identify(policy: Policy, progress: Progress) -> list[ModelIdentity]:
@@ -183,6 +206,12 @@ def _as_declared(source: str, policy: Policy) -> str:
     return str(path.relative_to(folder)) if path.is_relative_to(folder) else source
 
 
+def _changes(policy: Policy) -> list[str]:
+    """A loosened limit must be seen on page one, not only in the locked policy."""
+    changes = "; ".join(policy.source.overrides)
+    return [f"The policy was run with changes from the command line: {changes}."] if changes else []
+
+
 def _state(policy: Policy, models: list[ModelIdentity], datasets: list[PreparedDataset]) -> RunState:
     digests = {data.name: data_digests(data) for data in datasets}
     locked = {
@@ -196,9 +225,10 @@ def _state(policy: Policy, models: list[ModelIdentity], datasets: list[PreparedD
         policy_sha256=policy.source.sha256,
         preset=policy.source.preset,
         overrides=policy.source.overrides,
-        weaker_than_preset=weaker_than_preset(policy),
+        weaker_than_preset=[*weaker_than_preset(policy), *_changes(policy)],
         lock=lock(policy, locked),
         models=models,
+        code_sha256=code_sha256(),
         merkle_roots={data.name: data.merkle_root for data in datasets},
         data_digests=digests,
     )

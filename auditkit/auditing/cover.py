@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from auditkit.audit.context import Context
-from auditkit.audit.match import AttackMatches
-from auditkit.audit.sides import Sides
-from auditkit.audit.vectors import BLOCK
+from auditkit.auditing.context import Context
+from auditkit.auditing.match import AttackMatches
+from auditkit.auditing.sides import Sides
+from auditkit.auditing.vectors import BLOCK
 from auditkit.files import replacing
 from auditkit.scoring.base import Vectors
 from auditkit.scoring.coverage import Coverage, CoverageResult

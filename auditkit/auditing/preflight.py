@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from auditkit.audit.prepare import PreparedDataset, prepare_dataset
-from auditkit.audit.publish import check_formats, signing_keys
+from auditkit.auditing.prepare import PreparedDataset, prepare_dataset
+from auditkit.auditing.publish import check_formats, check_scoring, signing_keys
 from auditkit.errors import AuditkitError, Problem, ProblemsError
 from auditkit.models.base import ModelPreflight
 from auditkit.policy.load import weaker_than_preset
@@ -47,6 +47,7 @@ def preflight(policy: Policy, out: Path) -> Preflight:
     parameters = _models(policy, found)
     _gate(policy, datasets, found)
     _output(policy, found)
+    _scoring(policy, found)
     _needs(policy, datasets, parameters, out, found)
     _what_leaves(policy, found)
     return found
@@ -146,6 +147,14 @@ def _output(policy: Policy, found: Preflight) -> None:
             found.problems.append(_problem(policy, "report", error))
 
 
+def _scoring(policy: Policy, found: Preflight) -> None:
+    """A policy may be checked on another machine than the one that runs it: `run` refuses what is told here."""
+    try:
+        check_scoring(policy)
+    except AuditkitError as error:
+        found.warnings.append(f"scoring: {error.message}; {error.hint}")
+
+
 def _needs(policy: Policy, datasets: list[PreparedDataset], parameters: int, out: Path, found: Preflight) -> None:
     """Disk, time and money, each said to be an estimate."""
     tokens = sum(attack.samples * attack.max_new_tokens for attack in policy.attacks)
@@ -155,7 +164,8 @@ def _needs(policy: Policy, datasets: list[PreparedDataset], parameters: int, out
     found.tell("needs", f"disk: at most about {space / 1e9:.2f} GB in {out}, where {free / 1e9:.0f} GB are free")
     if space > free:
         error = AuditkitError(
-            f"{out} has room for {free / 1e9:.1f} GB, and the run may take {space / 1e9:.1f} GB", "--out"
+            f"{out} has room for {free / 1e9:.1f} GB, and the run may take {space / 1e9:.1f} GB",
+            "choose another folder with --out",
         )
         found.problems.append(_problem(policy, "attacks", error))
     if parameters:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from auditkit.audit import generations
-from auditkit.audit.context import Context
-from auditkit.audit.run_folder import RunFolder
-from auditkit.audit.sides import Sides
+from auditkit.auditing import generations
+from auditkit.auditing.context import Context
+from auditkit.auditing.run_folder import RunFolder
+from auditkit.auditing.sides import Sides
 from auditkit.files import replacing
 from auditkit.records import Generation, View
-from auditkit.scoring.base import Scores, Vectors
+from auditkit.scoring.base import IndexUse, Scores, Vectors
 from auditkit.scoring.string_pairs import MEASURES
 from auditkit.scoring.strings import StringIndex
 
@@ -59,6 +60,7 @@ class AttackMatches:
     levenshtein: Floats
     indel_record: Integers
     indel: Floats
+    index: IndexUse
 
     @property
     def unscored(self) -> int:
@@ -83,10 +85,10 @@ def _write(path: Path, context: Context, attack: str, sides: Sides, queries: Vec
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    vector_columns = _nearest(context, sides, queries)
+    vector_columns, use = _nearest(context, sides, queries)
     strings = StringIndex(sides.dataset.members.texts(sides.view))
-    schema = pa.schema(_arrow_types())
-    label = f"match {attack} with {sides.dataset.name}"
+    schema = pa.schema(_arrow_types()).with_metadata({"index": json.dumps(asdict(use))})
+    label = f"match {attack} with {sides.dataset.name}, {sides.view}"
     with (
         replacing(path) as temporary,
         pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
@@ -103,15 +105,16 @@ def _write(path: Path, context: Context, attack: str, sides: Sides, queries: Vec
             stage.advance(len(batch))
 
 
-def _nearest(context: Context, sides: Sides, queries: Vectors) -> dict[str, Any]:
+def _nearest(context: Context, sides: Sides, queries: Vectors) -> tuple[dict[str, Any], IndexUse]:
     index, evaluation = context.policy.scoring.index, sides.dataset.evaluation
-    record, score, _ = index.best(queries, sides.members)
+    record, score, use = index.best(queries, sides.members)
     nearest, control_score, _ = index.best(queries, sides.evaluation)
     if not len(evaluation):  # no control, no score: 0 stands for "nothing near", never NaN
         control, control_score = nearest, np.zeros_like(score)
     else:
         control = evaluation[nearest]
-    return {"record": record, "score": score, "control": control, "control_score": control_score}
+    columns = {"record": record, "score": score, "control": control, "control_score": control_score}
+    return columns, use
 
 
 def _string_columns(strings: StringIndex, texts: list[str], context: Context) -> dict[str, Any]:
@@ -141,4 +144,5 @@ def _read(path: Path, attack: str, dataset: str, view: View) -> AttackMatches:
 
     table = pq.read_table(path)
     arrays = {name: table[name].to_numpy() for name in COLUMNS}
-    return AttackMatches(attack=attack, dataset=dataset, view=view, **arrays)
+    use = IndexUse(**json.loads(table.schema.metadata[b"index"]))
+    return AttackMatches(attack=attack, dataset=dataset, view=view, index=use, **arrays)

@@ -67,10 +67,11 @@ class RunFolder:
         return self.evidence / f"generations-{attack}.parquet"
 
     def matches_file(self, attack: str, dataset: str, view: str) -> Path:
-        return self.evidence / f"matches-{attack}-{dataset}-{view}.parquet"
+        # No name can hold a "+": else attack "t-x" on "y" and attack "t" on "x-y" would share a file.
+        return self.evidence / f"matches-{attack}+{dataset}+{view}.parquet"
 
     def coverage_file(self, attack: str, dataset: str, view: str) -> Path:
-        return self.evidence / f"coverage-{attack}-{dataset}-{view}.npz"
+        return self.evidence / f"coverage-{attack}+{dataset}+{view}.npz"
 
     def drop_work(self) -> None:
         """Remove the scratch files."""
@@ -91,10 +92,11 @@ class RunFolder:
         """
         descriptor = os.open(self.path, os.O_RDONLY)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RunError(f"{self.path} is being worked on by another process", "wait for it to end") from None
             yield
-        except BlockingIOError:
-            raise RunError(f"{self.path} is being worked on by another process", "wait for it to end") from None
         finally:
             os.close(descriptor)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from auditkit.audit.prepare import PreparedDataset
+from auditkit.auditing.prepare import PreparedDataset
 from auditkit.policy.schema import Policy
 
 

@@ -6,10 +6,10 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from auditkit.audit.context import Context
-from auditkit.audit.events import EventLog
-from auditkit.audit.run_folder import RunFolder
-from auditkit.audit.state import RunState
+from auditkit.auditing.context import Context
+from auditkit.auditing.events import EventLog
+from auditkit.auditing.run_folder import RunFolder
+from auditkit.auditing.state import RunState
 from auditkit.errors import AuditkitError
 from auditkit.policy.schema import Policy, Sign
 from auditkit.registry import plugin_class
@@ -64,6 +64,16 @@ def check_formats(policy: Policy) -> None:
                 f"the format {wanted.kind} cannot be written here",
                 f"pip install 'auditkit[{lacking}]', or leave it out",
             )
+
+
+def check_scoring(policy: Policy) -> None:
+    """Refuse before the run what could not be scored after it.
+
+    Raises:
+        AuditkitError: the embedder or the index lacks a key, an extra or a file.
+    """
+    policy.scoring.embedder.ready()
+    policy.scoring.index.ready()
 
 
 def signing_keys(policy: Policy) -> SigningKeys | None:

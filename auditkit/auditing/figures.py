@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from auditkit.audit.context import Context
-from auditkit.audit.match import AttackMatches
-from auditkit.audit.prepare import PreparedDataset
-from auditkit.audit.texts import chosen_texts
+from auditkit.auditing.context import Context
+from auditkit.auditing.match import AttackMatches
+from auditkit.auditing.prepare import PreparedDataset
+from auditkit.auditing.texts import chosen_texts
 from auditkit.corpus.identity import keyed_id
 from auditkit.report.base import BandExample, Histogram, Scatter, ScatterPoint
 from auditkit.scoring.matches import Band
