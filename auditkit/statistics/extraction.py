@@ -26,7 +26,8 @@ def queries_to_extract(logprob: npt.ArrayLike, p: float = 0.5) -> Floats:
     """
     given = _checked(logprob, p)
     with np.errstate(over="ignore", divide="ignore"):
-        return np.maximum(1.0, np.ceil(-np.log1p(-p) * np.exp(-_log_hazard(given))))
+        queries: Floats = np.maximum(1.0, np.ceil(-np.log1p(-p) * np.exp(-_log_hazard(given))))
+    return queries
 
 
 def log10_queries_to_extract(logprob: npt.ArrayLike, p: float = 0.5) -> Floats:
