@@ -43,6 +43,8 @@ def preflight(policy: Policy, out: Path) -> Preflight:
     """Check everything that can be checked without opening a model."""
     found = Preflight()
     found.warnings += weaker_than_preset(policy)
+    if not (policy.release.organisation and policy.release.auditor):
+        found.warnings.append("release names no organisation or no auditor: the report will say so on page one")
     datasets = _datasets(policy, found)
     parameters = _models(policy, found)
     _gate(policy, datasets, found)
@@ -192,7 +194,7 @@ def _matrix_flops() -> float:
 def _duration(hours: float) -> str:
     if hours < 1 / 60:
         return "under a minute"
-    return f"{hours * 60:.0f} minutes" if hours < 2 else f"{hours:,.0f} hours"
+    return f"{max(2, hours * 60):.0f} minutes" if hours < 2 else f"{hours:,.0f} hours"
 
 
 def _what_leaves(policy: Policy, found: Preflight) -> None:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 def publish(context: Context, report: AuditReport) -> None:
     """Write every declared format, sign, and close the run."""
+    from auditkit.report.json_format import load
+
     policy, run, log = context.policy, context.run, context.log
     keys = signing_keys(policy)
     for warning in keys.warnings if keys else ():
@@ -39,6 +41,8 @@ def publish(context: Context, report: AuditReport) -> None:
         for wanted in report_formats(policy):
             for path in wanted.write(report, run.path):
                 log.append("written", file=path.name)
+            if wanted.kind == "json":  # what follows is made from the file, so that it can be made from it again
+                report = load(run.audit_file)
             stage.advance(1)
     _sign_pdfs(run, keys, log)
     run.drop_work()
@@ -104,9 +108,15 @@ def signature_info(policy: Policy) -> SignatureInfo:
 
 
 def load_report(run: RunFolder) -> AuditReport:
-    """The report of a finished run."""
+    """The report of a finished run.
+
+    Raises:
+        AuditkitError: the run is not finished.
+    """
     from auditkit.report.json_format import load
 
+    if not run.finished:
+        raise AuditkitError(f"{run.path} is not finished", f"go on with it: auditkit run --resume {run.path}")
     return load(run.audit_file)
 
 

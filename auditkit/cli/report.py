@@ -27,5 +27,7 @@ def report(run: Path, out: Path, formats: tuple[str, ...]) -> None:
     folder = run_folder.existing(run)
     if out.resolve().is_relative_to(folder.path):
         raise AuditkitError(f"{out} is inside the run folder", "a file more would break the run's attestation")
+    if out.is_dir() and any(out.iterdir()):
+        raise AuditkitError(f"{out} is not empty", "name a new folder")
     for path in render_again(folder, out, formats or ("html",)):
         click.echo(path)
