@@ -151,12 +151,19 @@ def test_prefix_gain_compares_equally_many() -> None:
     scored = np.ones(50, np.bool_)
     scored[:5] = False
     found = prefix_gain(SCOPE, template, scored, bos, np.ones(30, np.bool_))
-    expected = stats.ttest_ind(template[5:35].astype(float), bos.astype(float), equal_var=False).confidence_interval(
-        0.95
-    )
-    assert found.value == pytest.approx(template[5:35].mean() - bos.mean(), abs=1e-6)
+    # 30 of the 45 scored ones, evenly spread: they run from the first to the last.
+    chosen = template[5:][np.linspace(0, 44, 30).round().astype(int)].astype(float)
+    expected = stats.ttest_ind(chosen, bos.astype(float), equal_var=False).confidence_interval(0.95)
+    assert found.value == pytest.approx(chosen.mean() - bos.mean(), abs=1e-6)
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-6)
     assert (found.denominator, found.unscored) == (30, 5)
+
+
+def test_prefix_gain_is_of_all_prefixes_of_an_attack() -> None:
+    first, second = np.full(50, 0.2, np.float32), np.full(50, 0.8, np.float32)
+    template, everything = np.concatenate([first, second]), np.ones(100, np.bool_)
+    found = prefix_gain(SCOPE, template, everything, np.zeros(10, np.float32), np.ones(10, np.bool_))
+    assert found.value == pytest.approx(0.5)
 
 
 NONE = np.zeros(0, np.bool_)
