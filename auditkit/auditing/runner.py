@@ -84,10 +84,7 @@ def start(policy: Policy, out: Path, progress: Progress) -> Result:
     """Begin a run: everything that can be refused is refused before the run folder exists."""
     clock = StageClock()
     with clock.stage("prepare"):
-        check_formats(policy)
-        check_scoring(policy)
-        signing_keys(policy)
-        secret = project_secret(policy)
+        secret = _refuse_early(policy)
         models = _identify(policy, progress)
         datasets = prepare(policy, secret)
         state = _state(policy, models, datasets)
@@ -114,13 +111,18 @@ def resume(path: Path, progress: Progress) -> Result:
     policy = state.restore_policy()
     clock = StageClock()
     with clock.stage("prepare"):
-        check_formats(policy)
-        check_scoring(policy)
-        signing_keys(policy)
-        secret = project_secret(policy)
+        secret = _refuse_early(policy)
         datasets = prepare(policy, secret)
         state.check_unchanged(_identify(policy, progress), datasets)
     return _execute(_Prepared(policy, state, datasets, secret), run, clock, progress)
+
+
+def _refuse_early(policy: Policy) -> bytes:
+    """Complain now of what would be missing at the end of a run; the project's secret."""
+    check_formats(policy)
+    check_scoring(policy)
+    signing_keys(policy)
+    return project_secret(policy)
 
 
 def _execute(prepared: _Prepared, run: RunFolder, clock: StageClock, progress: Progress) -> Result:

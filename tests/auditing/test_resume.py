@@ -115,7 +115,7 @@ def test_interrupting_says_how_to_go_on(undisturbed: tuple[Path, Path, float, in
     policy, whole, _, _ = undisturbed
     process = _start(str(policy), "--out", str(tmp_path / "out"))
     deadline = time.monotonic() + 30
-    while not list((tmp_path / "out").glob("killed-*/work/generations-*")) and time.monotonic() < deadline:
+    while not list((tmp_path / "out").glob("killed-*/*/generations-*")) and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
@@ -143,7 +143,7 @@ def test_a_run_whose_data_changed_is_not_resumed(undisturbed: tuple[Path, Path, 
     policy = _project(tmp_path / "project")
     process = _start(str(policy), "--out", str(tmp_path / "out"))
     deadline = time.monotonic() + 30
-    while not list((tmp_path / "out").glob("killed-*/work/generations-*")) and time.monotonic() < deadline:
+    while not list((tmp_path / "out").glob("killed-*/*/generations-*")) and time.monotonic() < deadline:
         time.sleep(0.02)
     process.kill()
     process.communicate()
