@@ -35,6 +35,7 @@ class DatasetCalibration:
 
     @property
     def threshold(self) -> float | None:
+        """The score from which a match counts; None where uncalibrated."""
         return self.calibration.threshold
 
     @property

@@ -69,6 +69,7 @@ class AttackMatches:
 
     @property
     def unscored_share(self) -> float:
+        """The share of generations whose end was not seen; 1 where there are none."""
         return self.unscored / len(self.complete) if len(self.complete) else 1.0
 
 

@@ -32,6 +32,7 @@ class Preflight:
 
     @property
     def ok(self) -> bool:
+        """Whether nothing is wrong."""
         return not self.problems
 
     def tell(self, section: str, sentence: str) -> None:

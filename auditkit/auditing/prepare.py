@@ -38,10 +38,12 @@ class PreparedDataset:
 
     @property
     def name(self) -> str:
+        """The dataset's name in the policy."""
         return self.section.name
 
     @property
     def views(self) -> tuple[View, ...]:
+        """The views that its records can be matched by."""
         return self.members.views
 
     @cached_property
@@ -61,14 +63,17 @@ class PreparedDataset:
 
     @property
     def calibration(self) -> Indices:
+        """Positions of the controls that set the threshold."""
         return self.control_halves[0]
 
     @property
     def evaluation(self) -> Indices:
+        """Positions of the controls that are never seen while it is set."""
         return self.control_halves[1]
 
     @property
     def trace(self) -> TraceMarkers | None:
+        """How reasoning is marked, where the policy says so."""
         return trace_markers(self.section.trace)
 
     def seen_texts(self, batch: list[Generation], view: View) -> list[str]:

@@ -39,24 +39,23 @@ class RunFolder:
 
     @property
     def events(self) -> Path:
+        """What happened, chained line by line."""
         return self.path / "events.jsonl"
 
     @property
     def lock_file(self) -> Path:
+        """The policy as it was run."""
         return self.path / "policy.lock.yaml"
 
     @property
     def audit_file(self) -> Path:
+        """The result as data."""
         return self.path / "audit.json"
 
     @property
     def attestation(self) -> Path:
+        """The signed statement over every other file."""
         return self.path / "attestation.dsse.json"
-
-    @property
-    def resume_file(self) -> Path:
-        """The policy as resolved when the run began, so that resuming needs nothing but the folder."""
-        return self.work / "policy.json"
 
     @property
     def finished(self) -> bool:
@@ -64,13 +63,16 @@ class RunFolder:
         return self.attestation.exists()
 
     def generations_file(self, attack: str) -> Path:
+        """The generations of an attack."""
         return self.evidence / f"generations-{attack}.parquet"
 
     def matches_file(self, attack: str, dataset: str, view: str) -> Path:
+        """The best matches of an attack's generations in one view of one dataset."""
         # No name can hold a "+": else attack "t-x" on "y" and attack "t" on "x-y" would share a file.
         return self.evidence / f"matches-{attack}+{dataset}+{view}.parquet"
 
     def coverage_file(self, attack: str, dataset: str, view: str) -> Path:
+        """What an attack reached of one view of one dataset."""
         return self.evidence / f"coverage-{attack}+{dataset}+{view}.npz"
 
     def drop_work(self) -> None:
