@@ -83,11 +83,6 @@ def count(amount: float) -> str:
     return f"{int(amount):,}" if amount == int(amount) else f"{amount:,.1f}"
 
 
-def short_digest(digest: str, length: int = 12) -> str:
-    """The beginning of a digest, for columns; the whole one stands elsewhere in the report."""
-    return digest if len(digest) <= length else f"{digest[:length]}…"
-
-
 def duration(seconds: float) -> str:
     """Seconds as "1 h 2 min", "2 min 31 s", "4.2 s"."""
     if seconds < 60:
