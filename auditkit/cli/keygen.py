@@ -24,7 +24,8 @@ def keygen(folder: Path, subject: str, label: str, days: int) -> None:
     Example:
       auditkit keygen ~/.config/auditkit --subject "Example AI, release audits"
       export AUDITKIT_KEY=~/.config/auditkit/auditkit.key
-      # policy.yaml:  report: {sign: {key: env:AUDITKIT_KEY, certificate: certificate.pem}}
+      # policy.yaml:
+      # report: {sign: {key: env:AUDITKIT_KEY, certificate: certificate.pem}}
     """
     from auditkit.signing.keygen import generate
 

@@ -33,7 +33,8 @@ def negative_knowledge(
     \b
     Examples:
       auditkit lab negative-knowledge negative_knowledge --out negative-knowledge
-      auditkit lab negative-knowledge negative_knowledge_paper --checkpoint pythia-160m --out paper --seed 0
+      auditkit lab negative-knowledge negative_knowledge_paper \\
+        --checkpoint pythia-160m --out paper --seed 0
     """
     from auditkit.lab.negative_knowledge.experiment import run_experiment
     from auditkit.lab.negative_knowledge.recipe_file import load_recipe

@@ -60,7 +60,7 @@ def cli() -> None:
 
     \b
     Exit codes of run:
-      0 the gate passed         1 the gate failed      2 wrong command, policy or data
+      0 the gate passed         1 the gate failed   2 wrong command, policy, data
       3 inconclusive evidence   4 broken or interrupted; resume with --resume RUN
     """
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import textwrap
 from importlib.util import find_spec
 from typing import Any
 
@@ -116,9 +118,23 @@ def _print(plugin: dict[str, Any]) -> None:
     state = "" if plugin["installed"] else click.style(f"  (not installed: {plugin['missing']})", fg="yellow")
     click.echo(f"  {click.style(plugin['kind'], fg='cyan')}{state}")
     if plugin["summary"]:
-        click.echo(f"      {plugin['summary']}")
+        _print_wrapped(plugin["summary"], "      ")
     for parameter in plugin["parameters"]:
         default = "required" if parameter["required"] else f"default {json.dumps(parameter['default'])}"
         facts = ", ".join([parameter["type"], default, *parameter["bounds"]])
         description = f"  {parameter['description']}" if parameter["description"] else ""
-        click.echo(f"      {parameter['name']}: {facts}.{description}")
+        _print_wrapped(f"{parameter['name']}: {facts}.{description}", "      ", "        ")
+
+
+def _print_wrapped(text: str, indent: str, later: str | None = None) -> None:
+    """Within the width of the terminal; ``later``: what the second line and those after it begin with."""
+    width = min(100, shutil.get_terminal_size().columns)
+    wrapped = textwrap.fill(
+        text,
+        width,
+        initial_indent=indent,
+        subsequent_indent=later or indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    click.echo(wrapped)

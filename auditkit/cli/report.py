@@ -18,7 +18,8 @@ def report(run: Path, out: Path, formats: tuple[str, ...]) -> None:
 
     \b
     Example:
-      auditkit report reports/bot-20261122T101500Z-1a2b3c4d --out /tmp/again --format pdf
+      auditkit report reports/bot-20261122T101500Z-1a2b3c4d --out again \\
+        --format pdf
     """
     from auditkit.auditing import run_folder
     from auditkit.auditing.publish import render_again

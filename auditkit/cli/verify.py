@@ -43,10 +43,12 @@ def verify(
     \b
     Example:
       auditkit verify reports/support-bot-1.2-20261122T101500Z-1a2b3c4d \\
-        --key auditkit.pub --cert certificate.pem --model weights/post --policy policy.yaml --require pass
+        --key auditkit.pub --cert certificate.pem --model weights/post \\
+        --policy policy.yaml --require pass
 
     \b
-    Exit codes: 0 everything holds; 1 something fails, each thing named; 2 the command is wrong.
+    Exit codes: 0 everything holds; 1 something fails, each thing named;
+    2 the command is wrong.
     """
     from auditkit.signing.verify import verify as check
 

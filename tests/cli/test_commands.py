@@ -9,7 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
+from click.testing import CliRunner
 
 POLICY = """version: 1
 name: bot
@@ -155,6 +157,22 @@ def test_every_command_has_help_with_an_example() -> None:
         done = auditkit(command, "--help")
         assert done.returncode == 0
         assert f"auditkit {command}" in done.stdout, command
+
+
+def test_help_fits_a_terminal_of_80_columns() -> None:
+    from auditkit.cli.main import cli
+
+    groups: list[tuple[str, click.Command]] = [("", cli)]
+    while groups:
+        name, command = groups.pop()
+        text = CliRunner(env={"COLUMNS": "80"}).invoke(command, ["--help"]).stdout
+        assert text and [line for line in text.splitlines() if len(line) > 80] == [], name
+        if isinstance(command, click.Group):
+            found = {
+                child: command.get_command(click.Context(command), child)
+                for child in command.list_commands(click.Context(command))
+            }
+            groups += [(f"{name} {child}", made) for child, made in found.items() if made is not None]
 
 
 def test_no_colour_when_it_is_not_wanted(policy: Path) -> None:

@@ -44,7 +44,8 @@ def test_the_text_says_the_same() -> None:
     for family in FAMILIES:
         assert family in text
         assert all(kind in text for kind in kinds(family))
-    assert "samples: integer, required, at least 1, at most 10000000.  Generations in all." in text
+    words = " ".join(text.split())
+    assert "samples: integer, required, at least 1, at most 10000000. Generations in all." in words
     assert "\x1b" not in text
 
 
@@ -76,3 +77,8 @@ def test_every_extra_named_is_one_of_the_package() -> None:
     declared = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
     assert {extra for extra, _ in EXTRAS.values()} <= set(declared["project"]["optional-dependencies"])
     assert all(kind in kinds(family) for family, kind in EXTRAS)
+
+
+def test_the_list_fits_a_terminal_of_80_columns() -> None:
+    lines = CliRunner(env={"COLUMNS": "80"}).invoke(plugins).stdout.splitlines()
+    assert lines and max(map(len, lines)) <= 80

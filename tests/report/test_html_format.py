@@ -77,7 +77,7 @@ def test_the_verdict_comes_first_and_every_part_is_there(tmp_path: Path) -> None
     text = Page(pages(build_report(findings_count=6), tmp_path)[0]).text
     assert text.index("Fail") < text.index("What this means") < text.index("Contents")
     for words in (
-        "Weaker than its preset", "barely more than the 368", "release@example.com", "<|im_start|>system↵",
+        "template_prefix takes 2,000 samples", "barely more than the 368", "release@example.com", "<|im_start|>system↵",
         "numbers changed",
         "0.8730", "Clopper-Pearson", "no string match", "proprietary", "data@example.com", "packages.torch", "1 min 11",
         "What this audit does not show", "auditkit verify", "policy as it was run", "Figure 12.", "Score 0.95 to 1.00",
