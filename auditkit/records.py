@@ -31,6 +31,7 @@ class Record:
     file: str = ""
     line: int = 0
     turns: int = 2  # of the user and the assistant; a generation holds no more than two
+    tags: tuple[str, ...] = ()  # what leaks are grouped by; no part of the content, so of neither id nor Merkle leaf
 
     @property
     def text(self) -> str:

@@ -7,16 +7,21 @@ from typing import Any
 
 from auditkit.auditing import figures
 from auditkit.auditing.attack_info import attack_info
+from auditkit.auditing.attribution import attribution
 from auditkit.auditing.context import Context
 from auditkit.auditing.doubts import doubts
 from auditkit.auditing.estimates import estimates
 from auditkit.auditing.findings import findings
+from auditkit.auditing.forecasts import forecasts
+from auditkit.auditing.lengths import length_check
 from auditkit.auditing.limits import limits
+from auditkit.auditing.longest import longest_matches
 from auditkit.auditing.probing import Probed, probe_report
 from auditkit.auditing.provenance import provenance
 from auditkit.auditing.publish import signature_info
 from auditkit.auditing.score import Scores
 from auditkit.policy.gate import evaluate
+from auditkit.policy.power import powers
 from auditkit.policy.schema import Policy
 from auditkit.records import View
 from auditkit.report.base import (
@@ -37,6 +42,7 @@ def assemble(context: Context, scores: Scores, probed: list[Probed], info: RunIn
     """The whole report. Everything but ``info`` is the same for the same policy, data, model and seeds."""
     policy, datasets = context.policy, context.datasets
     found = [*estimates(policy, datasets, scores), *(figure for one in probed for figure in one.result.estimates)]
+    found += longest_matches(context, scores)
     arm = Arm(name="baseline", mitigation=None, attacker=_attacker(policy), estimates=found)
     views = {data.name: data.views for data in datasets}
     leaked = findings(context, scores)
@@ -58,6 +64,12 @@ def assemble(context: Context, scores: Scores, probed: list[Probed], info: RunIn
         index=[_index(key, scores) for key in scores.calibrations],
         probes=[probe_report(context, one) for one in probed],
         figures=_figures(context, scores),
+        thresholds=[curve for key, hits in scores.thresholds.items() for curve in hits.curves(*key)],
+        forecasts=forecasts(policy, datasets, scores),
+        lengths=[check for data in datasets if (check := length_check(data, data.views[0]))],
+        near_duplicates=[data.near_duplicates() for data in datasets],
+        powers=powers(policy, {data.name: data.sizes() for data in datasets}),
+        attribution=attribution(context, scores),
         instrument=shipped_calibration(),
         limits=limits(policy, datasets),
         verdict=evaluate(policy, [arm], views, doubts(policy, datasets, scores)),

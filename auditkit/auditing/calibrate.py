@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from auditkit.auditing.sides import Sides
 from auditkit.policy.schema import CalibrateFpr, Policy
 from auditkit.report.base import Calibration, IndexInfo, PositiveControl
-from auditkit.scoring.base import Embedder, IndexUse, Scores
+from auditkit.scoring.base import IndexUse, Scores
 from auditkit.scoring.calibration import calibrate
+from auditkit.scoring.exact_search import ExactSearch, added, exact_best
 from auditkit.scoring.positive_controls import (
     INFORMATIONAL_VARIANTS,
     LEAST_QUERIES,
@@ -32,6 +31,7 @@ class DatasetCalibration:
     calibration: Calibration
     positive_controls: list[PositiveControl]
     index: IndexInfo
+    fixed_doubt: str = ""  # why a threshold that the policy fixes means nothing here
 
     @property
     def threshold(self) -> float | None:
@@ -42,12 +42,8 @@ class DatasetCalibration:
     def doubts(self) -> list[str]:
         """Why no verdict on this dataset can be better than inconclusive."""
         found = [f"{self.calibration.dataset}: {self.calibration.reason}."] if self.threshold is None else []
-        share = max(self.calibration.fpr or 0.0, self.calibration.evaluation_fpr or 0.0)
-        if self.calibration.source == "policy" and share > MOST_CONTROLS_REACHING:
-            found.append(
-                f"{self.calibration.dataset} ({self.calibration.view}): {share:.0%} of the controls reach the "
-                "threshold that the policy fixes: what reaches it tells no leak from chance."
-            )
+        if self.fixed_doubt:
+            found.append(self.fixed_doubt)
         for control in self.positive_controls:
             if control.required and control.tpr < LEAST_SENSITIVITY:
                 found.append(
@@ -59,7 +55,7 @@ class DatasetCalibration:
 
 def calibrate_dataset(policy: Policy, sides: Sides) -> DatasetCalibration:
     """Set or check the threshold on the controls, then try it on members altered in known ways."""
-    null, use = _null_scores(policy, sides)
+    null, use = _null_scores(sides)
     calibration = _calibration(policy, sides, null)
     positives = _positive_controls(policy, sides, calibration.threshold)
     index = IndexInfo(
@@ -70,13 +66,19 @@ def calibrate_dataset(policy: Policy, sides: Sides) -> DatasetCalibration:
         queries=use.queries,
         reason=use.reason,
     )
-    return DatasetCalibration(calibration, positives, index)
+    return DatasetCalibration(calibration, positives, index, _fixed_doubt(policy, calibration, null))
 
 
-def _null_scores(policy: Policy, sides: Sides) -> tuple[Scores, IndexUse]:
-    """The null: each control as a query against the whole of the dataset."""
-    _, scores, use = policy.scoring.index.best(np.asarray(sides.controls), sides.members)
-    return scores, use
+def _null_scores(sides: Sides) -> tuple[Scores, IndexUse]:
+    """The null: each control as a query against the whole of the dataset.
+
+    Exact whatever the policy's index: a missed neighbour would lower the threshold, and controls are few.
+    """
+    search = ExactSearch(
+        sides.members, nearest_queries=False, reason="every control was compared with every record"
+    )
+    _, scores = added(search, sides.controls)
+    return scores, search.use
 
 
 def _calibration(policy: Policy, sides: Sides, null: Scores) -> Calibration:
@@ -89,7 +91,7 @@ def _calibration(policy: Policy, sides: Sides, null: Scores) -> Calibration:
         source = "calibrated" if threshold is not None else "uncalibrated"
     else:
         threshold, source = setting, "policy"
-        reason = _fixed_threshold_note(policy.scoring.embedder, setting, len(null))
+        reason = _fixed_threshold_note(policy, null, setting)
     fpr, fpr_high = _share_reaching(to_set, threshold)
     evaluation_fpr, evaluation_high = _share_reaching(to_evaluate, threshold)
     return Calibration(
@@ -108,11 +110,42 @@ def _calibration(policy: Policy, sides: Sides, null: Scores) -> Calibration:
     )
 
 
-def _fixed_threshold_note(embedder: Embedder, threshold: float, controls: int) -> str:
+def _fixed_threshold_note(policy: Policy, null: Scores, threshold: float) -> str:
     """A number in the policy is only as good as where it comes from."""
-    if threshold == embedder.published_threshold:
+    if not fixed_for_another(policy):
         return "the threshold that was published for this embedder"
-    return "fixed by the policy" + ("" if controls else ", and no controls say what it means for this embedder")
+    if not len(null):
+        return "fixed by the policy, and no controls say what it means for this embedder"
+    reaching = int((null >= threshold).sum())
+    return f"fixed by the policy, not published for this embedder; {reaching:,} of {len(null):,} controls reach it"
+
+
+def _fixed_doubt(policy: Policy, calibration: Calibration, null: Scores) -> str:
+    """Whether the controls leave a fixed threshold without a meaning; without controls, a doubt of its own says so."""
+    threshold = calibration.threshold
+    if calibration.source != "policy" or threshold is None or not len(null):
+        return ""
+    of = f"{calibration.dataset} ({calibration.view})"
+    share = max(calibration.fpr or 0.0, calibration.evaluation_fpr or 0.0)
+    if share > MOST_CONTROLS_REACHING:
+        return (
+            f"{of}: {share:.0%} of the controls reach the threshold that the policy fixes: what reaches it tells no "
+            "leak from chance."
+        )
+    reaching = int((null >= threshold).sum())
+    if fixed_for_another(policy) and clopper_pearson(reaching, len(null))[1] > MOST_CONTROLS_REACHING:
+        return (
+            f"{of}: the policy fixes a threshold that was not published for the embedder {calibration.embedder}, and "
+            f"{len(null):,} controls, of which {reaching:,} reach it, are too few to show that no more than "
+            f"{MOST_CONTROLS_REACHING:.0%} of never-trained texts do. Calibrate it, or give more controls."
+        )
+    return ""
+
+
+def fixed_for_another(policy: Policy) -> bool:
+    """Whether the policy fixes a threshold that nobody published for its embedder: 0.95 belongs to another one."""
+    setting = policy.scoring.semantic_threshold
+    return not isinstance(setting, CalibrateFpr) and setting != policy.scoring.embedder.published_threshold
 
 
 def _share_reaching(scores: Scores, threshold: float | None) -> tuple[float | None, float | None]:
@@ -134,16 +167,16 @@ def _positive_controls(policy: Policy, sides: Sides, threshold: float | None) ->
     # An alteration that hardly any record admits (no numbers to change) says nothing of the instrument.
     least = min(LEAST_QUERIES, len(records))
     return [
-        _try_variant(policy, sides, threshold, variant, queries)
+        _try_variant(sides, threshold, variant, queries)
         for variant, queries in altered.items()
         if len(queries) >= least
     ]
 
 
-def _try_variant(policy: Policy, sides: Sides, threshold: float, variant: str, queries: list[str]) -> PositiveControl:
+def _try_variant(sides: Sides, threshold: float, variant: str, queries: list[str]) -> PositiveControl:
     """One kind of alteration: the share of altered members whose best match reaches the threshold."""
-    vectors = policy.scoring.embedder.embed(queries)
-    _, scores, _ = policy.scoring.index.best(vectors, sides.members)
+    vectors = sides.embed(queries)
+    _, scores = exact_best(vectors, sides.members)
     hits = int((scores >= threshold).sum())
     low, high = clopper_pearson(hits, len(queries))
     return PositiveControl(

@@ -7,13 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from auditkit.auditing.context import Context
-from auditkit.auditing.match import AttackMatches
-from auditkit.auditing.sides import Sides
-from auditkit.auditing.vectors import BLOCK
 from auditkit.files import replacing
-from auditkit.scoring.base import Vectors
-from auditkit.scoring.coverage import Coverage, CoverageResult
+from auditkit.scoring.coverage import CoverageResult
 
 
 @dataclass(frozen=True)
@@ -24,37 +19,18 @@ class SideCoverage:
     controls: CoverageResult
 
 
-def stored_coverage(
-    context: Context, matches: AttackMatches, sides: Sides, queries: Vectors, threshold: float | None
-) -> SideCoverage:
-    """Coverage of both sides by one attack, from disk where an earlier process left it."""
-    path = context.run.coverage_file(matches.attack, matches.dataset, matches.view)
-    if not path.exists():
-        counted = _coverages(sides, threshold, context.policy.seed)
-        for start in range(0, len(queries), BLOCK):
-            block = np.asarray(queries[start : start + BLOCK])
-            for side in counted.values():
-                side.add(block, start, matches.complete[start : start + BLOCK])
-        _write(path, {name: side.result() for name, side in counted.items()})
-    return _read(path)
+def read_coverage(path: Path) -> SideCoverage:
+    """What ``write_coverage`` wrote."""
+    with np.load(path) as arrays:
+        return SideCoverage(*(_side(name, arrays) for name in ("members", "controls")))
 
 
-def _coverages(sides: Sides, threshold: float | None, seed: int) -> dict[str, Coverage]:
-    """The best of many scores is higher than the best of few: both sides' rates compare subsets of one size."""
-    data = sides.dataset
-    subsample = min(len(sides.members), len(sides.evaluation))
-    clusters = {"members": data.clusters, "controls": data.control_clusters[data.evaluation]}
-    vectors = {"members": sides.members, "controls": sides.evaluation}
-    return {
-        name: Coverage(vectors[name], clusters[name], threshold, subsample=subsample, seed=seed) for name in vectors
-    }
-
-
-def _write(path: Path, sides: dict[str, CoverageResult]) -> None:
+def write_coverage(path: Path, covered: SideCoverage) -> None:
+    """Both sides in one file, whole or not at all."""
     arrays = {
-        f"{name}.{field.name}": np.asarray(_stored(getattr(side, field.name)))
-        for name, side in sides.items()
-        for field in fields(side)
+        f"{side.name}.{field.name}": np.asarray(_stored(getattr(getattr(covered, side.name), field.name)))
+        for side in fields(SideCoverage)
+        for field in fields(CoverageResult)
     }
     with replacing(path) as temporary, temporary.open("wb") as stream:
         np.savez(stream, allow_pickle=False, **arrays)
@@ -63,11 +39,6 @@ def _write(path: Path, sides: dict[str, CoverageResult]) -> None:
 def _stored(value: object) -> object:
     """None (uncalibrated) as an empty array, which no number is."""
     return [] if value is None else value
-
-
-def _read(path: Path) -> SideCoverage:
-    with np.load(path) as arrays:
-        return SideCoverage(*(_side(name, arrays) for name in ("members", "controls")))
 
 
 def _side(name: str, arrays: np.lib.npyio.NpzFile) -> CoverageResult:

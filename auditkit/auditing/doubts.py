@@ -15,18 +15,7 @@ MOST_CONTROLS_REACHED = 0.5  # above it, adjusted figures show less than half of
 def doubts(policy: Policy, datasets: list[PreparedDataset], scores: Scores) -> Doubts:
     """Every reason why a rule may not pass, by what it bears on."""
     by_dataset = {key: found.doubts for key, found in scores.calibrations.items() if found.doubts}
-    by_data: dict[tuple[str, View], list[str]] = {}
-    for data in datasets:
-        if not data.controls.records:
-            for view in data.views:
-                sentence = f"{data.name} has no controls: what never-trained text would score is unknown."
-                by_data.setdefault((data.name, view), []).append(sentence)
-        longer = sum(record.turns > 2 for record in data.members.records) / max(1, len(data.members.records))
-        if longer > MOST_LONGER:
-            by_data.setdefault((data.name, "record"), []).append(
-                f"{longer:.0%} of the records of {data.name} have more turns than the two that a generation holds: "
-                "no generation can reproduce such a record whole. Split the conversations into exchanges."
-            )
+    by_data = {(data.name, view): found for data in datasets for view in data.views if (found := _of_data(data, view))}
     by_attack = {}
     for attack in policy.prefix_attacks:
         for data in datasets:
@@ -43,6 +32,25 @@ def doubts(policy: Policy, datasets: list[PreparedDataset], scores: Scores) -> D
                 if found:
                     by_attack[key] = found
     return Doubts(by_dataset, by_attack, by_data)
+
+
+def _of_data(data: PreparedDataset, view: View) -> list[str]:
+    """What is wrong with the records and controls themselves."""
+    found = []
+    if not data.controls.records:
+        found.append(f"{data.name} has no controls: what never-trained text would score is unknown.")
+    if data.near_controls and data.section.near_controls == "keep":
+        found.append(
+            f"{data.near_controls:,} of the {len(data.controls.records):,} controls of {data.name} nearly repeat a "
+            "member and were kept: what was learnt of the one is said of the other, so that a leak may pass for chance."
+        )
+    longer = sum(record.turns > 2 for record in data.members.records) / max(1, len(data.members.records))
+    if view == "record" and longer > MOST_LONGER:
+        found.append(
+            f"{longer:.0%} of the records of {data.name} have more turns than the two that a generation holds: no "
+            "generation can reproduce such a record whole. Split the conversations into exchanges."
+        )
+    return found
 
 
 def _unscored(attack: str, view: str, share: float, tokens: int) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from auditkit.auditing.lengths import cluster_strata
 from auditkit.auditing.prepare import PreparedDataset
 from auditkit.auditing.score import Scores
 from auditkit.policy.schema import Policy
 from auditkit.records import Estimate, View
 from auditkit.scoring import metrics
+from auditkit.scoring.length_matched import length_matched_coverage, length_matched_semantic_rate
 from auditkit.scoring.metrics import Scope
 
 
@@ -19,7 +21,10 @@ def estimates(policy: Policy, datasets: list[PreparedDataset], scores: Scores) -
         for data in datasets
         for view in data.views
         for attack in policy.prefix_attacks
-        for estimate in _of_attack(policy, data.name, attack.label, view, scores)
+        for estimate in (
+            *_of_attack(policy, data.name, attack.label, view, scores),
+            *_length_matched(data, attack.label, view, scores),
+        )
     ]
 
 
@@ -38,6 +43,18 @@ def _of_attack(policy: Policy, dataset: str, attack: str, view: View, scores: Sc
         semantic, string = matches.score >= threshold, matches.levenshtein >= string_threshold
         yield metrics.undercount_ratio(scope, semantic, string, matches.complete)
     yield from _gain_over_bos(policy, scope, scores)
+
+
+def _length_matched(data: PreparedDataset, attack: str, view: View, scores: Scores) -> Iterator[Estimate]:
+    """Of the first view, members and controls made of like length."""
+    scope = Scope(data.name, attack, view)
+    hits = scores.thresholds.get((attack, data.name, view))
+    if hits is None:
+        return
+    threshold = scores.calibrations[data.name, view].threshold
+    matches, coverage = scores.matches[attack, data.name, view], scores.coverage[attack, data.name, view]
+    yield length_matched_semantic_rate(scope, hits.by_length, threshold, matches.unscored)
+    yield length_matched_coverage(scope, coverage.members, coverage.controls, cluster_strata(data, view))
 
 
 def _gain_over_bos(policy: Policy, scope: Scope, scores: Scores) -> Iterator[Estimate]:

@@ -44,7 +44,11 @@ class EventLog:
 
     def count(self, event: str) -> int:
         """How often this event was recorded."""
-        return sum(json.loads(line)["event"] == event for line in self._lines())
+        return len(self.recorded(event))
+
+    def recorded(self, event: str) -> list[dict[str, Any]]:
+        """The facts of every event of this name, in order."""
+        return [found for line in self._lines() if (found := json.loads(line))["event"] == event]
 
     def _lines(self) -> list[bytes]:
         return self.path.read_bytes().splitlines() if self.path.exists() else []

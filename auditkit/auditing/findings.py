@@ -12,8 +12,12 @@ from auditkit.auditing.score import Scores
 from auditkit.auditing.texts import chosen_texts
 from auditkit.corpus.identity import keyed_id
 from auditkit.report.base import Finding
+from auditkit.report.scored import Span
 from auditkit.scoring.matches import top_findings
+from auditkit.scoring.spans import SharedSpan, longest_run, shared_spans
 from auditkit.scoring.strings import exact_similarities
+
+MOST_SPANS = 500  # of one finding: more than any page marks
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,7 @@ def _finding(leak: Leak, text: str, secret: bytes) -> Finding:
     data, view = leak.data, leak.data.views[0]
     record = data.members.records[leak.record]
     generation = f"{leak.attack}/{leak.ordinal:07d}"
+    run = longest_run(record.view(view), text)
     return Finding(
         id=keyed_id(secret, "find", f"{data.name}/{record.id}/{generation}"),
         dataset=data.name,
@@ -83,4 +88,12 @@ def _finding(leak: Leak, text: str, secret: bytes) -> Finding:
         generation_text=text,
         file=record.file,
         line=record.line,
+        spans=[_span(shared) for shared in shared_spans(record.view(view), text)[:MOST_SPANS]],
+        longest_match=run.share,
+        longest_match_tokens=run.tokens,
+        record_tokens=run.of,
     )
+
+
+def _span(shared: SharedSpan) -> Span:
+    return Span(record_start=shared.record_start, generation_start=shared.generation_start, length=shared.length)

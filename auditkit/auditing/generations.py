@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
 
 from auditkit.files import replacing
 from auditkit.records import Generation, Prefix, SamplingRequest
@@ -61,14 +64,26 @@ def prefixes_of(path: Path) -> list[PrefixInfo]:
     return [PrefixInfo(**found) for found in json.loads(pq.read_schema(path).metadata[b"prefixes"])]
 
 
-def read(path: Path, batch: int = BATCH) -> Iterator[list[Generation]]:
-    """The generations of an attack in ordinal order, at most ``batch`` at a time."""
+def read(path: Path, batch: int = BATCH, only: Collection[int] | None = None) -> Iterator[list[Generation]]:
+    """The generations of an attack in ordinal order, at most ``batch`` at a time; ``only``: those of these ordinals.
+
+    What is not wanted is dropped before Python sees it: its tokens would cost far more than the reading.
+    """
     import pyarrow.parquet as pq
 
+    wanted = None if only is None else np.unique(np.fromiter(only, np.int64, len(only)))
     with pq.ParquetFile(path) as file:
         attack = file.schema_arrow.metadata[b"attack"].decode()
         for table in file.iter_batches(batch_size=batch):
-            yield [_generation(attack, row) for row in table.to_pylist()]
+            kept = table if wanted is None else table.filter(_among(table["ordinal"], wanted))
+            yield [_generation(attack, row) for row in kept.to_pylist()]
+
+
+def _among(ordinals: pa.Array, wanted: npt.NDArray[np.int64]) -> pa.Array:
+    """Which of the ordinals are wanted."""
+    import pyarrow as pa
+
+    return pa.array(np.isin(ordinals.to_numpy(), wanted))
 
 
 def _generation(attack: str, row: dict[str, Any]) -> Generation:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from auditkit.auditing import generations
 from auditkit.auditing.context import Context
+from auditkit.auditing.nearest import Nearest, SideIndexes, stored_nearest
 from auditkit.auditing.run_folder import RunFolder
 from auditkit.auditing.sides import Sides
 from auditkit.files import replacing
@@ -73,49 +74,40 @@ class AttackMatches:
         return self.unscored / len(self.complete) if len(self.complete) else 1.0
 
 
-def match_attack(context: Context, attack: str, sides: Sides, queries: Vectors) -> AttackMatches:
-    """Match what is not yet matched, and read it back."""
+def match_attack(
+    context: Context, attack: str, indexes: SideIndexes, queries: Vectors, threshold: float | None
+) -> AttackMatches:
+    """Match what is not yet matched, and read it back; what was reached at the threshold is written on the way."""
+    sides = indexes.sides
     path = context.run.matches_file(attack, sides.dataset.name, sides.view)
     if not path.exists():
-        _write(path, context, attack, sides, queries)
+        _write(path, context, attack, sides, stored_nearest(context, attack, indexes, queries, threshold))
     return _read(path, attack, sides.dataset.name, sides.view)
 
 
-def _write(path: Path, context: Context, attack: str, sides: Sides, queries: Vectors) -> None:
-    """Nearest member and control by embedding, all at once; then the strings, a batch of generations at a time."""
+def _write(path: Path, context: Context, attack: str, sides: Sides, nearest: Nearest) -> None:
+    """Nearest member and control by embedding are known; the strings, a batch of generations at a time."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    vector_columns, use = _nearest(context, sides, queries)
+    by_vectors = {name: getattr(nearest, name) for name in ("record", "score", "control", "control_score")}
     strings = StringIndex(sides.dataset.members.texts(sides.view))
-    schema = pa.schema(_arrow_types()).with_metadata({"index": json.dumps(asdict(use))})
+    schema = pa.schema(_arrow_types()).with_metadata({"index": json.dumps(asdict(nearest.index))})
     label = f"match {attack} with {sides.dataset.name}, {sides.view}"
     with (
         replacing(path) as temporary,
         pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
-        context.progress.stage(label, len(queries), "generations") as stage,
+        context.progress.stage(label, len(nearest.record), "generations") as stage,
     ):
         for start, batch in _batches(context.run, attack):
             columns: dict[str, Any] = {
                 "ordinal": [generation.ordinal for generation in batch],
                 "complete": [generation.complete(sides.view) for generation in batch],
             }
-            columns |= {name: column[start : start + len(batch)] for name, column in vector_columns.items()}
+            columns |= {name: column[start : start + len(batch)] for name, column in by_vectors.items()}
             columns |= _string_columns(strings, sides.dataset.seen_texts(batch, sides.view), context)
             writer.write_table(pa.table(columns, schema=schema))
             stage.advance(len(batch))
-
-
-def _nearest(context: Context, sides: Sides, queries: Vectors) -> tuple[dict[str, Any], IndexUse]:
-    index, evaluation = context.policy.scoring.index, sides.dataset.evaluation
-    record, score, use = index.best(queries, sides.members)
-    nearest, control_score, _ = index.best(queries, sides.evaluation)
-    if not len(evaluation):  # no control, no score: 0 stands for "nothing near", never NaN
-        control, control_score = nearest, np.zeros_like(score)
-    else:
-        control = evaluation[nearest]
-    columns = {"record": record, "score": score, "control": control, "control_score": control_score}
-    return columns, use
 
 
 def _string_columns(strings: StringIndex, texts: list[str], context: Context) -> dict[str, Any]:

@@ -10,14 +10,18 @@ from pathlib import Path
 
 import numpy as np
 
+from auditkit.auditing.calibrate import fixed_for_another
+from auditkit.auditing.embedding import most_characters
+from auditkit.auditing.preflight_data import MOST_RECORDS, dataset_facts, dataset_warnings, sizes_of, weak_rules
 from auditkit.auditing.prepare import PreparedDataset, prepare_dataset
 from auditkit.auditing.publish import check_formats, check_scoring, signing_keys
 from auditkit.auditing.reading_plan import readings_of
 from auditkit.errors import AuditkitError, Problem, ProblemsError
 from auditkit.models.base import ModelPreflight
 from auditkit.policy.load import weaker_than_preset
-from auditkit.policy.power import Sizes, unreachable
+from auditkit.policy.power import powers, unreachable
 from auditkit.policy.schema import Policy
+from auditkit.report.base import RulePower
 
 BYTES_PER_TOKEN = 8  # ids, text and matches of a generated token, as measured on Parquet evidence
 BYTES_PER_TOKEN_READ = 12  # id, log-probability and moments, compressed
@@ -33,6 +37,7 @@ class Preflight:
     problems: list[Problem] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     facts: dict[str, list[str]] = field(default_factory=dict)
+    powers: list[RulePower] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -69,7 +74,7 @@ def _datasets(policy: Policy, found: Preflight) -> list[PreparedDataset]:
             )
             continue
         try:
-            data = prepare_dataset(section, policy.scoring.string_threshold, secret=b"check")
+            data = prepare_dataset(section, policy.scoring.string_threshold, b"check", MOST_RECORDS)
         except ProblemsError as error:
             found.problems += error.problems
             continue
@@ -77,21 +82,10 @@ def _datasets(policy: Policy, found: Preflight) -> list[PreparedDataset]:
             found.problems.append(_problem(policy, f"datasets.{position}.path", error))
             continue
         read.append(data)
-        _tell_dataset(data, found)
+        for heading, sentence in dataset_facts(data):
+            found.tell(heading, sentence)
+        found.warnings += dataset_warnings(data)
     return read
-
-
-def _tell_dataset(data: PreparedDataset, found: Preflight) -> None:
-    info = data.info()
-    found.tell(
-        "datasets",
-        f"{info.name}: {info.records:,} records ({info.duplicates:,} exact duplicates, {info.clusters:,} distinct), "
-        f"{info.controls:,} controls ({info.calibration_controls:,} calibrate, {info.evaluation_controls:,} evaluate)",
-    )
-    for name, digest in {**data.members.file_digests, **data.controls.file_digests}.items():
-        found.tell("digests", f"sha256 {digest}  {name}")
-    if not info.controls:
-        found.warnings.append(f"{info.name} has no controls: nothing can be calibrated or adjusted")
 
 
 def _models(policy: Policy, found: Preflight) -> int:
@@ -138,12 +132,11 @@ def _prefixes(policy: Policy, model: ModelPreflight, found: Preflight) -> None:
 
 
 def _gate(policy: Policy, datasets: list[PreparedDataset], found: Preflight) -> None:
-    sizes = {
-        data.name: Sizes(len(np.unique(data.clusters)), len(data.calibration), len(data.evaluation))
-        for data in datasets
-    }
+    sizes = {data.name: sizes_of(data) for data in datasets}
     for position, message, remedy in unreachable(policy, sizes):
         found.problems.append(_problem(policy, f"gate.{position}", AuditkitError(message, remedy)))
+    found.powers = powers(policy, sizes)
+    found.warnings += weak_rules(found.powers)
 
 
 def _output(policy: Policy, found: Preflight) -> None:
@@ -156,6 +149,11 @@ def _output(policy: Policy, found: Preflight) -> None:
 
 def _scoring(policy: Policy, found: Preflight) -> None:
     """A policy may be checked on another machine than the one that runs it: `run` refuses what is told here."""
+    if fixed_for_another(policy):
+        found.warnings.append(
+            f"scoring.semantic_threshold: {policy.scoring.semantic_threshold:g} was not published for the embedder "
+            f"{policy.scoring.embedder.kind}: calibrate it, or let controls show what reaches it"
+        )
     try:
         check_scoring(policy)
     except AuditkitError as error:
@@ -181,12 +179,10 @@ def _needs(policy: Policy, datasets: list[PreparedDataset], parameters: int, out
         hours = work / _matrix_flops() / 3600
         work_told = f"time: up to {tokens:,} tokens written and about {read:,} read"
         found.tell("needs", f"{work_told}, very roughly {_duration(hours)} on this machine's processor")
-    characters = (
-        sum(len(text) for data in datasets for text in data.members.texts("record")) + tokens * CHARACTERS_PER_TOKEN
-    )
+    characters = most_characters(policy, datasets)
     cost = policy.scoring.embedder.estimated_cost(characters)
     if cost:
-        found.tell("needs", f"money: about {cost:,.2f} US dollars for {characters:,} characters of embeddings")
+        found.tell("needs", f"money: at most about {cost:,.2f} US dollars for {characters:,} characters of embeddings")
 
 
 def _tokens_read(policy: Policy, datasets: list[PreparedDataset]) -> int:

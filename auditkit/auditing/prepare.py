@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from auditkit.auditing.near_controls import near_controls, refuse_near_controls, without
 from auditkit.corpus.base import Corpus
 from auditkit.corpus.fields import FieldMap, TraceMarkers
 from auditkit.corpus.merkle import corpus_root
@@ -16,9 +17,11 @@ from auditkit.corpus.overlap import exact_overlap
 from auditkit.corpus.read import read_corpus
 from auditkit.corpus.trace import cut_generation
 from auditkit.errors import DataError, Problem
+from auditkit.policy.power import Sizes
 from auditkit.policy.schema import DatasetSection, Fields, Policy, Trace
 from auditkit.records import Generation, View
 from auditkit.report.base import DatasetInfo
+from auditkit.report.scored import NearDuplicates
 from auditkit.scoring.calibration import split_controls
 from auditkit.scoring.near_duplicates import near_duplicate_clusters
 
@@ -28,13 +31,18 @@ Indices = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class PreparedDataset:
-    """A declared dataset as read, its controls split in two halves, near-duplicates labelled as clusters."""
+    """A declared dataset as read, its controls split in two halves, near-duplicates labelled as clusters.
+
+    ``near_controls`` counts the controls that nearly repeat a member; where the policy excludes them, they are not in
+    ``controls``.
+    """
 
     section: DatasetSection
     members: Corpus
     controls: Corpus
     merkle_root: str
     near_duplicate_threshold: float
+    near_controls: int = 0
 
     @property
     def name(self) -> str:
@@ -82,6 +90,24 @@ class PreparedDataset:
             batch = [cut_generation(generation, self.trace) for generation in batch]
         return [generation.view(view) for generation in batch]
 
+    def sizes(self) -> Sizes:
+        """How much evidence it offers."""
+        return Sizes(len(np.unique(self.clusters)), len(self.calibration), len(self.evaluation))
+
+    def near_duplicates(self) -> NearDuplicates:
+        """What nearly repeats what."""
+        sizes = np.bincount(self.clusters)
+        several = sizes[sizes > 1]
+        return NearDuplicates(
+            dataset=self.name,
+            threshold=self.near_duplicate_threshold,
+            clusters=len(several),
+            largest=int(sizes.max(initial=0)),
+            records=int(several.sum()),
+            controls=self.near_controls,
+            near_controls=self.section.near_controls,
+        )
+
     def info(self) -> DatasetInfo:
         """What the report says of it."""
         section = self.section
@@ -108,20 +134,33 @@ def prepare(policy: Policy, secret: bytes) -> list[PreparedDataset]:
     """Read every dataset and its controls.
 
     Raises:
-        DataError: bad lines above the declared share, or a control that repeats a member.
+        DataError: bad lines above the declared share, or a control that repeats a member or, unless the policy says
+            otherwise, nearly repeats one.
     """
     return [prepare_dataset(section, policy.scoring.string_threshold, secret) for section in policy.datasets]
 
 
-def prepare_dataset(section: DatasetSection, near_duplicate_threshold: float, secret: bytes) -> PreparedDataset:
+def prepare_dataset(
+    section: DatasetSection, near_duplicate_threshold: float, secret: bytes, most_records: int | None = None
+) -> PreparedDataset:
     """Read one dataset with its controls.
+
+    ``most_records``: with more members or controls than this, near-duplicates are left for the run to find.
 
     Raises:
         DataError: as for ``prepare``.
     """
     members, controls = read_members(section), read_controls(section)
     _refuse_leaky_controls(section, members, controls)
-    return PreparedDataset(section, members, controls, corpus_root(members, secret), near_duplicate_threshold)
+    root = corpus_root(members, secret)
+    if most_records is not None and max(len(members.records), len(controls.records)) > most_records:
+        return PreparedDataset(section, members, controls, root, near_duplicate_threshold)
+    near = near_controls(members, controls, near_duplicate_threshold)
+    if section.near_controls == "refuse":
+        refuse_near_controls(section, members, controls, near)
+    elif section.near_controls == "exclude":
+        controls = without(controls, near)
+    return PreparedDataset(section, members, controls, root, near_duplicate_threshold, len(near))
 
 
 def read_members(section: DatasetSection) -> Corpus:
@@ -142,7 +181,7 @@ def read_controls(section: DatasetSection) -> Corpus:
         return Corpus(section.name, "control", (), (), 0, {})
     return read_corpus(
         section.controls,
-        field_map(section.controls_fields or section.fields),
+        replace(field_map(section.controls_fields or section.fields), tags=None),  # only what leaks is grouped
         dataset=section.name,
         split="control",
         max_bad_share=section.max_bad_share,

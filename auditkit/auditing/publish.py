@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auditkit.auditing.context import Context
+from auditkit.auditing.embedding import refuse_forbidden
 from auditkit.auditing.events import EventLog
 from auditkit.auditing.run_folder import RunFolder
 from auditkit.auditing.state import RunState
@@ -74,8 +75,9 @@ def check_scoring(policy: Policy) -> None:
     """Refuse before the run what could not be scored after it.
 
     Raises:
-        AuditkitError: the embedder or the index lacks a key, an extra or a file.
+        AuditkitError: the embedder or the index lacks a key, an extra or a file, or texts that must stay would leave.
     """
+    refuse_forbidden(policy)
     policy.scoring.embedder.ready()
     policy.scoring.index.ready()
 

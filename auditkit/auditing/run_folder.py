@@ -75,6 +75,14 @@ class RunFolder:
         """What an attack reached of one view of one dataset."""
         return self.evidence / f"coverage-{attack}+{dataset}+{view}.npz"
 
+    def thresholds_file(self, attack: str, dataset: str, view: str) -> Path:
+        """How many generations reach each threshold, against drawn members and against controls."""
+        return self.evidence / f"thresholds-{attack}+{dataset}+{view}.npz"
+
+    def removals_file(self, dataset: str) -> Path:
+        """The records of a dataset to remove, in the order of risk taken away per record."""
+        return self.evidence / f"removals-{dataset}.csv"
+
     def prefixes_file(self) -> Path:
         """The prefixes and turns that both models of a pair are read with."""
         return self.evidence / "prefixes.json"

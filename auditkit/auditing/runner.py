@@ -14,6 +14,7 @@ from pathlib import Path
 from auditkit.auditing import run_folder
 from auditkit.auditing.assemble import assemble
 from auditkit.auditing.context import Context
+from auditkit.auditing.embedding import embedding_info
 from auditkit.auditing.events import EventLog, now
 from auditkit.auditing.generate import generate
 from auditkit.auditing.open_model import OpenModel
@@ -23,7 +24,7 @@ from auditkit.auditing.progress import Progress, Silent
 from auditkit.auditing.provenance import code_sha256
 from auditkit.auditing.publish import check_formats, check_scoring, load_report, publish, signing_keys
 from auditkit.auditing.run_folder import RunFolder
-from auditkit.auditing.score import score
+from auditkit.auditing.score import Scores, score
 from auditkit.auditing.secret import project_secret
 from auditkit.auditing.state import RunState, data_digests
 from auditkit.errors import AuditkitError, ModelError, RunError
@@ -151,12 +152,12 @@ def _execute(prepared: _Prepared, run: RunFolder, clock: StageClock, progress: P
         with clock.stage("score"):
             scores = score(context)
         with clock.stage("assemble"):
-            report = assemble(context, scores, probed, _run_info(context, clock))
+            report = assemble(context, scores, probed, _run_info(context, clock, scores))
         publish(context, report)
         return Result(report, run.path)
 
 
-def _run_info(context: Context, clock: StageClock) -> RunInfo:
+def _run_info(context: Context, clock: StageClock, scores: Scores) -> RunInfo:
     from auditkit import __version__
 
     return RunInfo(
@@ -167,6 +168,7 @@ def _run_info(context: Context, clock: StageClock) -> RunInfo:
         auditkit_version=__version__,
         stage_seconds=dict(clock.seconds),
         peak_memory_bytes=dict(clock.peak_bytes),
+        embedding=embedding_info(context, scores.embedded),
     )
 
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from auditkit.attacks.base import Attack
 from auditkit.auditing import generations
 from auditkit.auditing.calibrate import DatasetCalibration, calibrate_dataset
 from auditkit.auditing.context import Context
-from auditkit.auditing.cover import SideCoverage, stored_coverage
+from auditkit.auditing.cover import SideCoverage, read_coverage
+from auditkit.auditing.embedding import opened_embedding
 from auditkit.auditing.match import AttackMatches, match_attack
+from auditkit.auditing.nearest import SideIndexes
 from auditkit.auditing.prepare import PreparedDataset
 from auditkit.auditing.sides import Sides
+from auditkit.auditing.thresholds import ThresholdHits, stored_threshold_hits
 from auditkit.auditing.vectors import in_batches, stored_vectors
 from auditkit.corpus.base import Corpus
 from auditkit.records import View
 from auditkit.scoring.base import Vectors
+from auditkit.scoring.embedding import EmbeddingCounts, TextEmbedding
 
 
 @dataclass(frozen=True)
@@ -25,42 +29,64 @@ class Scores:
     calibrations: dict[tuple[str, View], DatasetCalibration] = field(default_factory=dict)
     matches: dict[tuple[str, str, View], AttackMatches] = field(default_factory=dict)
     coverage: dict[tuple[str, str, View], SideCoverage] = field(default_factory=dict)
+    thresholds: dict[tuple[str, str, View], ThresholdHits] = field(default_factory=dict)  # of each first view
+    embedded: EmbeddingCounts = field(default_factory=EmbeddingCounts)
 
 
 def score(context: Context) -> Scores:
     """Score every attack's generations against every dataset, view by view."""
+    with opened_embedding(context.policy, context.secret, context.log, context.progress) as embedding:
+        found = _scored(context, embedding)
+    context.log.append("embedded", **asdict(embedding.counts))
+    return replace(found, embedded=embedding.counts)
+
+
+def _scored(context: Context, embedding: TextEmbedding) -> Scores:
     found = Scores()
     for dataset in context.datasets:
         for view in dataset.views:
-            sides = _sides(context, dataset, view)
+            sides = _sides(context, embedding, dataset, view)
             calibration = calibrate_dataset(context.policy, sides)
             found.calibrations[dataset.name, view] = calibration
             context.log.append("calibrated", dataset=dataset.name, view=view, source=calibration.calibration.source)
+            indexes = SideIndexes(context, sides)
             for attack in context.policy.prefix_attacks:
                 key = (attack.label, dataset.name, view)
-                queries = _generation_vectors(context, attack, dataset, view)
-                matches = match_attack(context, attack.label, sides, queries)
-                found.matches[key] = matches
-                found.coverage[key] = stored_coverage(context, matches, sides, queries, calibration.threshold)
+                queries = _generation_vectors(context, embedding, attack, dataset, view)
+                found.matches[key] = match_attack(context, attack.label, indexes, queries, calibration.threshold)
+                found.coverage[key] = read_coverage(context.run.coverage_file(*key))
+                if view == dataset.views[0]:
+                    hits = stored_threshold_hits(context, found.matches[key], sides, queries, calibration.threshold)
+                    found.thresholds[key] = hits
                 context.log.append("matched", attack=attack.label, dataset=dataset.name, view=view)
     return found
 
 
-def _sides(context: Context, dataset: PreparedDataset, view: View) -> Sides:
+def _sides(context: Context, embedding: TextEmbedding, dataset: PreparedDataset, view: View) -> Sides:
     def vectors(corpus: Corpus) -> Vectors:
         texts = corpus.texts(view)
         path = context.run.work / f"vectors-data+{dataset.name}+{corpus.split}+{view}.npy"
+
+        def name(position: int) -> str:
+            return f"the record at {corpus.records[position].file}:{corpus.records[position].line}"
+
         with context.progress.stage(f"embed {dataset.name} {corpus.split}s, {view}", len(texts), "texts") as stage:
-            return stored_vectors(path, len(texts), in_batches(texts), context.policy.scoring.embedder, stage)
+            return stored_vectors(path, len(texts), in_batches(texts), embedding, name=name, stage=stage)
 
-    return Sides(dataset, view, vectors(dataset.members), vectors(dataset.controls))
+    return Sides(dataset, view, vectors(dataset.members), vectors(dataset.controls), embedding.embed)
 
 
-def _generation_vectors(context: Context, attack: Attack, dataset: PreparedDataset, view: View) -> Vectors:
+def _generation_vectors(
+    context: Context, embedding: TextEmbedding, attack: Attack, dataset: PreparedDataset, view: View
+) -> Vectors:
     """Embedded once an attack and view, and again only where a dataset's trace markers change the text."""
     suffix = f"+{dataset.name}" if dataset.trace else ""
     path = context.run.work / f"vectors-generations+{attack.label}+{view}{suffix}.npy"
     read = generations.read(context.run.generations_file(attack.label))
     batches = (dataset.seen_texts(batch, view) for batch in read)
+
+    def name(ordinal: int) -> str:
+        return f"generation {ordinal} of {attack.label}"
+
     with context.progress.stage(f"embed {attack.label}, {view}", attack.samples, "texts") as stage:
-        return stored_vectors(path, attack.samples, batches, context.policy.scoring.embedder, stage)
+        return stored_vectors(path, attack.samples, batches, embedding, name=name, stage=stage)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,12 +15,13 @@ from auditkit.scoring.base import Vectors
 
 @dataclass(frozen=True)
 class Sides:
-    """Members (records, d) and controls (controls, d), in corpus order."""
+    """Members (records, d) and controls (controls, d), in corpus order; ``embed`` embeds more texts as these were."""
 
     dataset: PreparedDataset
     view: View
     members: Vectors
     controls: Vectors
+    embed: Callable[[Sequence[str]], Vectors]
 
     @cached_property
     def evaluation(self) -> Vectors:

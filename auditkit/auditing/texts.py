@@ -16,8 +16,7 @@ def chosen_texts(
     """The texts of these generations as the dataset sees them, by ordinal."""
     wanted = set(map(int, ordinals))
     found: dict[int, str] = {}
-    for batch in generations.read(run.generations_file(attack)):
-        chosen = [generation for generation in batch if generation.ordinal in wanted]
+    for chosen in generations.read(run.generations_file(attack), only=wanted):
         texts = dataset.seen_texts(chosen, view)
         found |= {generation.ordinal: text for generation, text in zip(chosen, texts, strict=True)}
     return found

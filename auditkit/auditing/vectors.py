@@ -3,25 +3,41 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
 from auditkit.auditing.progress import Stage
+from auditkit.errors import RunError
 from auditkit.files import replacing
-from auditkit.scoring.base import Embedder, Vectors
+from auditkit.scoring.base import TextRefusedError, Vectors
+from auditkit.scoring.embedding import TextEmbedding
 
 BLOCK = 4096
+MOST_REFUSED = 100  # of a stage, before it is given up
+NAMED = 10
 
 
 def stored_vectors(
-    path: Path, count: int, batches: Iterable[list[str]], embedder: Embedder, stage: Stage | None = None
+    path: Path,
+    count: int,
+    batches: Iterable[list[str]],
+    embedding: TextEmbedding,
+    *,
+    name: Callable[[int], str],
+    stage: Stage | None = None,
 ) -> Vectors:
-    """(count, d) vectors of all texts in ``batches``, from ``path`` where an earlier process left them."""
+    """(count, d) vectors of all texts in ``batches``, from ``path`` where an earlier process left them.
+
+    ``name`` says which text stands at a position, for the user who has to do something about it.
+
+    Raises:
+        RunError: the embedder refuses texts (all others are embedded first), is out of reach, or the disk is full.
+    """
     if not path.exists():
-        _embed_into(path, count, batches, embedder, stage)
+        _embed_into(path, count, _embedded(batches, embedding, name), stage)
     vectors: Vectors = np.load(path, mmap_mode="r")
     return vectors
 
@@ -31,9 +47,44 @@ def in_batches(texts: list[str]) -> Iterable[list[str]]:
     return (texts[start : start + BLOCK] for start in range(0, len(texts), BLOCK))
 
 
-def _embed_into(path: Path, count: int, batches: Iterable[list[str]], embedder: Embedder, stage: Stage | None) -> None:
+def _embedded(batches: Iterable[list[str]], embedding: TextEmbedding, name: Callable[[int], str]) -> Iterator[Vectors]:
+    """Each batch's vectors; at least one array, so that the width is known.
+
+    A refused text stops the run, but only when all others are embedded: its vector would be one that nothing resembles.
+    """
+    refused: list[int] = []
+    reason, done = "", 0
+    for batch in _at_least_one(batches):
+        try:
+            rows = embedding.embed(batch)
+        except TextRefusedError as error:
+            refused += [done + position for position in error.positions]
+            reason, rows = error.reason, error.rows
+        if len(refused) >= MOST_REFUSED:
+            break
+        done += len(batch)
+        yield rows
+    if refused:
+        raise _refusal(embedding.embedder.kind, list(map(name, refused)), reason)
+
+
+def _at_least_one(batches: Iterable[list[str]]) -> Iterator[list[str]]:
     remaining = iter(batches)
-    first = embedder.embed(next(remaining, [""]))[:count]
+    yield next(remaining, [])
+    yield from remaining
+
+
+def _refusal(kind: str, names: list[str], reason: str) -> RunError:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return RunError(
+        f"the embedder {kind} refuses {', '.join(names[:NAMED])}{more}: {reason}",
+        "a text without a vector would pass for one that resembles nothing: leave such records out of the data, "
+        "or start a run with an embedder that takes them (kind: default); every other text is embedded",
+    )
+
+
+def _embed_into(path: Path, count: int, blocks: Iterator[Vectors], stage: Stage | None) -> None:
+    first = next(blocks)
     with replacing(path) as temporary:
         shape = (count, first.shape[1])
         if count == 0:
@@ -43,7 +94,7 @@ def _embed_into(path: Path, count: int, batches: Iterable[list[str]], embedder: 
         stored = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
         _reserve(temporary)
         done = 0
-        for block in chain([first], map(embedder.embed, remaining)):
+        for block in chain([first], blocks):
             stored[done : done + len(block)] = block
             done += len(block)
             if stage:

@@ -47,7 +47,8 @@ def check(policy: Path, out: Path, overrides: tuple[str, ...], as_json: bool) ->
 
 def _as_data(found: Preflight) -> dict[str, object]:
     problems = [{"file": str(p.file), "line": p.line, "message": p.message, "hint": p.hint} for p in found.problems]
-    return {"ok": found.ok, "problems": problems, "warnings": found.warnings, "facts": found.facts}
+    power = [one.model_dump() for one in found.powers]
+    return {"ok": found.ok, "problems": problems, "warnings": found.warnings, "facts": found.facts, "power": power}
 
 
 def _print(found: Preflight, policy: Path) -> None:
@@ -55,6 +56,12 @@ def _print(found: Preflight, policy: Path) -> None:
         click.secho(section, bold=True)
         for sentence in sentences:
             click.echo(f"  {sentence}")
+    if found.powers:
+        from auditkit.cli.power_table import power_table
+
+        heading, *lines = power_table(found.powers)
+        click.secho(heading, bold=True)
+        click.echo("\n".join(lines))
     for warning in found.warnings:
         click.echo(f"{click.style('warning:', fg='yellow')} {warning}", err=True)
     for problem in found.problems:

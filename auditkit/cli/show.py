@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("item")
-def show(run: Path, item: str) -> None:
-    """Show a leaked record beside the generation that gives it away, differences marked.
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON, spans as offsets into both texts.")
+def show(run: Path, item: str, as_json: bool) -> None:
+    """Show a leaked record beside the generation that gives it away: what they share to the letter, what differs.
 
     ITEM is the id of a record (rec-...), of a generation (gen-...) or of a finding, as the report prints it. The
     texts are confidential: they are printed on this terminal and nowhere else.
@@ -32,9 +34,12 @@ def show(run: Path, item: str) -> None:
     from auditkit.auditing.publish import load_report
     from auditkit.report.base import Finding
     from auditkit.report.safe_text import safe_line
-    from auditkit.report.terminal import show_pair
+    from auditkit.report.terminal import show_leak
 
     found = _find(load_report(run_folder.existing(run)), item)
+    if as_json:
+        click.echo(json.dumps([finding.model_dump(mode="json") for finding in found], indent=2))
+        return
     console = Console(highlight=False)
     for finding in found:
         place = f" ({safe_line(finding.file)}:{finding.line})" if isinstance(finding, Finding) else ""
@@ -42,7 +47,7 @@ def show(run: Path, item: str) -> None:
             f"{finding.record} of {finding.dataset}{place}, by {finding.generation}: "
             f"embedding {finding.score:.3f}, Levenshtein {finding.levenshtein:.3f}"
         )
-        console.print(show_pair(finding.record_text, finding.generation_text))
+        console.print(show_leak(finding))
 
 
 def _find(report: AuditReport, item: str) -> list[Finding | BandExample]:

@@ -10,7 +10,8 @@ class FieldMap:
     """Names (or dotted paths) of the fields of a row that hold a record.
 
     One of three shapes: ``prompt`` with or without ``response``; ``messages``, a conversation; or ``prompt``,
-    ``chosen`` and ``rejected``, a preference pair.
+    ``chosen`` and ``rejected``, a preference pair. Beside any of them, ``tags``: a text or a list of texts that
+    leaks are grouped by.
 
     Raises:
         ValueError: none of these shapes.
@@ -21,6 +22,7 @@ class FieldMap:
     messages: str | None = None
     chosen: str | None = None
     rejected: str | None = None
+    tags: str | None = None
 
     def __post_init__(self) -> None:
         if (self.prompt is None) == (self.messages is None):
@@ -35,7 +37,7 @@ class FieldMap:
     @property
     def names(self) -> tuple[str, ...]:
         """The declared fields, in order."""
-        declared = (self.prompt, self.response, self.messages, self.chosen, self.rejected)
+        declared = (self.prompt, self.response, self.messages, self.chosen, self.rejected, self.tags)
         return tuple(name for name in declared if name)
 
 

@@ -83,7 +83,8 @@ class _Reading:
         ordinal = self.copies.get(digest, 0)
         self.copies[digest] = ordinal + 1
         place = (self.dataset, self.split, len(self.records), numbered_id(digest, ordinal))
-        self.records.append(Record(*place, texts.prompt, texts.response, texts.rejected, file, line, texts.turns))
+        content = (texts.prompt, texts.response, texts.rejected)
+        self.records.append(Record(*place, *content, file, line, texts.turns, texts.tags))
 
     def reject(self, file: str, line: int, reason: str) -> None:
         """Count a bad row, and list it while the list is not full."""

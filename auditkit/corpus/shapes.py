@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import lru_cache
 from math import isfinite
@@ -10,6 +10,7 @@ from typing import Any
 
 from auditkit.corpus.chat import Turn, clean_text, join_turns, read_prompt, read_reply, read_turns, split_prompt
 from auditkit.corpus.fields import FieldMap, TraceMarkers
+from auditkit.corpus.tags import read_tags
 from auditkit.corpus.trace import final_answer
 from auditkit.corpus.unreadable import BadRowError
 
@@ -27,6 +28,7 @@ class Texts:
     response: str = ""
     rejected: str = ""
     turns: int = 2
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -43,11 +45,15 @@ class RowReader:
     trace: TraceMarkers | None = None
 
     def read(self, row: Row) -> Texts:
-        """The texts of a row.
+        """The texts of a row, and its tags.
 
         Raises:
             BadRowError: the row is no record of this shape; the reason names the field.
         """
+        texts, field = self._texts(row), self.fields.tags
+        return replace(texts, tags=read_tags(lookup(row, field), field)) if field else texts
+
+    def _texts(self, row: Row) -> Texts:
         fields = self.fields
         field = fields.prompt or fields.messages or ""
         value = lookup(row, field)

@@ -24,7 +24,7 @@ from auditkit.probes.base import Evidence, ModelProbe, Probe
 from auditkit.records import View
 from auditkit.report.base import Calibration
 from auditkit.scoring.base import Vectors
-from auditkit.scoring.index import hits_above
+from auditkit.scoring.exact_search import hits_above
 from auditkit.scoring.strings import exact_similarities
 
 if TYPE_CHECKING:

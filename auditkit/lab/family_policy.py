@@ -78,6 +78,7 @@ def _dataset(dataset: Dataset, stage: Stage) -> dict[str, Any]:
     }
     if dataset.controls:
         section["controls"] = f"data/{dataset.name}-controls.jsonl"
+        section["near_controls"] = "exclude"  # problems made from one template can be a digit apart
     if stage.kind == "grpo":
         section["trace"] = {"start": "", "end": "", "answer": MARK}
     return {**section, "classification": "public"}

@@ -10,7 +10,14 @@ import numpy.typing as npt
 from auditkit.lab.resampled_intervals import Plan, hold_outcome
 from auditkit.lab.resampling import Floats, Pool, holding
 from auditkit.report.instrument import ForecastCheck
-from auditkit.statistics.forecast import Forecast, forecast_clusters, hits_together, reachable_clusters, unseen_mass
+from auditkit.statistics.forecast import (
+    Forecast,
+    forecast_clusters,
+    hits_together,
+    reachable_clusters,
+    same_fate,
+    unseen_mass,
+)
 
 BOUND = "reachable, at least"
 
@@ -24,8 +31,9 @@ def forecast_checks(dataset: str, pool: Pool, plan: Plan) -> list[ForecastCheck]
     """
     half = (plan.draws + 1) // 2
     first = pool.hit_counts(half, plan.runs, plan.seed)
-    places = pool.summed_generations(half, plan.runs, plan.seed)
+    places = pool.first_generations(half, plan.runs, plan.seed)
     together = [hits_together(*run, half) for run in zip(first, places, strict=True)]
+    fates = [same_fate(*run) for run in zip(first, places, strict=True)]
     later = pool.hit_counts(plan.draws - half, plan.runs, plan.seed + 1)
     outcome = np.count_nonzero(first + later, axis=1) / pool.units
     unseen = (first == 0) @ pool.shares
@@ -36,7 +44,9 @@ def forecast_checks(dataset: str, pool: Pool, plan: Plan) -> list[ForecastCheck]
             *(dataset, "coverage", half, plan),
             *(
                 first,
-                lambda row, run: _shares(forecast_clusters(row, half, plan.draws, together=together[run]), pool.units),
+                lambda row, run: _shares(
+                    forecast_clusters(row, half, plan.draws, together=together[run], fate=fates[run]), pool.units
+                ),
             ),
             *(outcome, spread),
         ),

@@ -87,6 +87,24 @@ class Pool:
         blocks = [np.asarray((counts * places) @ hits) for counts in drawn(self.generations, draws, runs, seed)]
         return np.concatenate(blocks)
 
+    def first_generations(self, draws: int, runs: int, seed: int) -> npt.NDArray[np.int64]:
+        """(runs, units) the generation that hit each unit first in the draws of ``hit_counts``; -1 where none did.
+
+        Counts forget the order of the draws, and every order is as likely: one is drawn for each run.
+        """
+        random = np.random.default_rng([seed, draws, 0x6F726465])
+        first = np.full((runs, self.units), -1, np.int64)
+        rows = (row for block in drawn(self.generations, draws, runs, seed) for row in block)
+        for row, found in zip(rows, first, strict=True):
+            hits = np.flatnonzero(row[self.generation])
+            places, times = self.generation[hits], np.full(self.generations, np.inf)
+            chosen = np.flatnonzero(row)
+            # The earliest of k independent times, for a generation that was drawn k times.
+            times[chosen] = -np.expm1(np.log1p(-random.random(len(chosen))) / row[chosen])
+            latest_first = np.argsort(-times[places], kind="stable")
+            found[self.unit[hits][latest_first]] = places[latest_first]
+        return first
+
 
 def drawn(pool: int, draws: int, runs: int, seed: int) -> Iterator[npt.NDArray[np.int64]]:
     """How often each run drew each generation of a pool, with replacement; (some runs, pool) at a time.

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from auditkit.policy.schema import PROBE_OF, CalibrateFpr, Policy, Rule
+from auditkit.report.base import RulePower
+
+if TYPE_CHECKING:
+    from auditkit.statistics.power import LimitTest
 
 COIN = 0.5
+NO_LIMIT = "a limit of 1 forbids nothing"
+TWICE_TOO_MUCH = "what it takes to detect is not defined: twice the limit is more than everything"
 
 
 @dataclass(frozen=True)
@@ -119,3 +126,100 @@ def _too_few_samples(rule: Rule, attack: str, samples: int) -> Iterator[tuple[st
             f"above {rule.max:g}",
             f"a limit of {rule.max:g} takes {samples_for_rate(rule.max):,} samples",
         )
+
+
+def powers(policy: Policy, sizes: dict[str, Sizes]) -> list[RulePower]:
+    """What each rule can show on each dataset in ``sizes``, and what it would take to show more.
+
+    Binomial for rates, Poisson for distinct records: exact, by the interval that the rule will be judged by. What
+    nothing is known of before a run is left out: the spread of random draws, and controls that are hit after all.
+    """
+    found = (
+        power
+        for rule in policy.gate
+        if rule.max > 0
+        for name, size in sizes.items()
+        if rule.dataset in ("*", name)
+        for power in _powers(policy, rule, name, size)
+    )
+    return list(dict.fromkeys(found))  # rules on two views of the records need the same
+
+
+def _powers(policy: Policy, rule: Rule, name: str, size: Sizes) -> Iterator[RulePower]:
+    if rule.metric in PROBE_OF:
+        yield _probe_power(rule, name, size)
+        return
+    if rule.metric.endswith("coverage"):
+        yield _coverage_power(rule, name, size)
+        return
+    for attack in policy.prefix_attacks:
+        if rule.attack in ("*", attack.name, attack.kind):
+            yield _rate_power(rule, name, attack.label, attack.samples)
+
+
+def _rate_power(rule: Rule, name: str, attack: str, samples: int) -> RulePower:
+    from auditkit.statistics.power import rate_test, samples_for_rate
+
+    found = _power(rule, name, attack, "generations", samples)
+    if rule.max >= 1:
+        return found.model_copy(update={"to_pass": 1, "note": NO_LIMIT})
+    found = found.model_copy(update={"to_pass": samples_for_rate(rule.max)})
+    if 2 * rule.max >= 1:
+        return found.model_copy(update={"note": TWICE_TOO_MUCH})
+    return _with_test(found, rate_test(rule.max, 2 * rule.max, adjusted=rule.metric.startswith("adjusted")))
+
+
+def _coverage_power(rule: Rule, name: str, size: Sizes) -> RulePower:
+    """What more generations would find is the model's secret: only the number of records is the user's to choose."""
+    from auditkit.statistics.power import coverage_test, records_for_coverage
+
+    found = _power(rule, name, rule.attack, "distinct records", size.clusters)
+    found = found.model_copy(update={"to_pass": records_for_coverage(rule.max)})
+    if 2 * rule.max > 1:
+        return found.model_copy(update={"note": TWICE_TOO_MUCH})
+    controls = size.evaluation_controls if rule.metric.startswith("adjusted") else None
+    found = _with_test(found, coverage_test(rule.max, 2 * rule.max, controls))
+    if found.to_detect_80 is None:
+        note = f"{controls or 0:,} evaluation controls are too few, however many records there are"
+        return found.model_copy(update={"note": note})
+    return found
+
+
+def _probe_power(rule: Rule, name: str, size: Sizes) -> RulePower:
+    from auditkit.statistics.power import rate_test, records_for_auc, samples_for_rate
+
+    if rule.metric.endswith("_auc"):
+        found = _power(rule, name, rule.attack, "members, and as many controls", None)
+        note = "what it takes to detect is not defined: there is no twice of an AUC"
+        enough = records_for_auc(rule.max) if COIN < rule.max < 1 else None
+        declared = min(size.clusters, size.calibration_controls + size.evaluation_controls)
+        return found.model_copy(update={"declared": declared, "to_pass": enough, "note": note})
+    found = _power(rule, name, rule.attack, "planted sentences", None)
+    if rule.max >= 1:
+        return found.model_copy(update={"to_pass": 1, "note": NO_LIMIT})
+    found = found.model_copy(update={"to_pass": samples_for_rate(rule.max)})
+    if 2 * rule.max >= 1:
+        return found.model_copy(update={"note": TWICE_TOO_MUCH})
+    return _with_test(found, rate_test(rule.max, 2 * rule.max))
+
+
+def _power(rule: Rule, dataset: str, attack: str, unit: str, declared: int | None) -> RulePower:
+    return RulePower(
+        metric=rule.metric,
+        dataset=dataset,
+        attack=attack,
+        limit=rule.max,
+        unit=unit,
+        declared=declared,
+        to_pass=None,
+    )
+
+
+def _with_test(found: RulePower, test: LimitTest) -> RulePower:
+    return found.model_copy(
+        update={
+            "to_detect_80": test.size_for(0.8),
+            "to_detect_95": test.size_for(0.95),
+            "detects": test.power(found.declared) if found.declared else None,
+        }
+    )

@@ -98,13 +98,14 @@ class Models(Section):
 
 
 class Fields(Section):
-    """Which fields of a row hold the record: prompt (and response), messages, or prompt/chosen/rejected."""
+    """Which fields of a row hold the record: prompt (and response), messages, or prompt/chosen/rejected; and tags."""
 
     prompt: str | None = None
     response: str | None = None
     messages: str | None = None
     chosen: str | None = None
     rejected: str | None = None
+    tags: str | None = Field(default=None, description="A text or a list of texts that leaks are grouped by.")
 
     @model_validator(mode="after")
     def _one_shape(self) -> Self:
@@ -136,6 +137,14 @@ class DatasetSection(Section):
     fields: Fields
     controls: str | None = None
     controls_fields: Fields | None = Field(default=None, description="Where the controls' fields differ.")
+    near_controls: Literal["refuse", "exclude", "keep"] = Field(
+        default="refuse",
+        description=(
+            "What becomes of controls that nearly repeat a member (Levenshtein similarity of the whole records at least "
+            "scoring.string_threshold), which would hide leaks: an error that names them, left out and counted, or kept "
+            "with a caution that forbids a pass. A control whose prompt is a member's to the letter is always an error."
+        ),
+    )
     max_bad_share: Share = Field(default=0.0, description="Share of bad lines that is still accepted.")
     licence: str = ""
     owner: str = ""
@@ -163,6 +172,11 @@ class Scoring(Section):
     string_threshold: Annotated[float, Field(gt=0, le=1)] = 0.9
     string_floor: Annotated[float, Field(gt=0, le=1)] = 0.8
     string_sample: Annotated[int, Field(ge=0, le=100_000, description="Generations with exact string scores.")] = 500
+    cache: bool = Field(
+        default=True,
+        description="Keep embeddings beside the policy in .auditkit/embeddings, so that the next audit embeds only "
+        "what is new and an interrupted run pays nothing twice. They are as sensitive as the texts.",
+    )
 
     @model_validator(mode="after")
     def _floor_under_threshold(self) -> Self:

@@ -10,11 +10,35 @@ from auditkit.records import Estimate, ModelIdentity, View
 from auditkit.registry import Plugin
 from auditkit.report.instrument import InstrumentCalibration
 from auditkit.report.part import Part
+from auditkit.report.scored import (
+    Attribution,
+    BudgetForecast,
+    LengthCheck,
+    NearDuplicates,
+    Span,
+    ThresholdCurve,
+)
 
 SCHEMA_VERSION = "1.0"
 
 RuleOutcome = Literal["pass", "fail", "inconclusive", "waived", "not_viable"]
 Outcome = Literal["pass", "fail", "inconclusive"]
+
+
+class EmbeddingInfo(Part):
+    """What it took to embed the texts in the run's last process; what was sent away, in all of its processes.
+
+    Each distinct text of a batch counts once. ``long``: probably not read to their end by the embedder.
+    """
+
+    embedder: str
+    texts: int  # empty and repeated ones included
+    embedded: int
+    cached: int  # known from an earlier audit, or from an earlier process of this one
+    long: int
+    texts_sent: int = 0
+    characters_sent: int = 0
+    estimated_usd: float = 0.0  # of what was sent and answered, at the policy's price
 
 
 class RunInfo(Part):
@@ -27,6 +51,7 @@ class RunInfo(Part):
     auditkit_version: str
     stage_seconds: dict[str, float] = {}
     peak_memory_bytes: dict[str, int] = {}
+    embedding: EmbeddingInfo | None = None
 
 
 class PolicyInfo(Part):
@@ -131,6 +156,10 @@ class Finding(Part):
     generation_text: str
     file: str
     line: int
+    spans: list[Span] = []  # longest first
+    longest_match: float | None = None  # longest common contiguous span of tokens / tokens of the record
+    longest_match_tokens: int = 0
+    record_tokens: int = 0
 
 
 class IndexInfo(Part):
@@ -140,6 +169,9 @@ class IndexInfo(Part):
     recall_at_1: float
     queries: int
     reason: str = ""
+    pair_recall: float | None = None  # of the pairs within the threshold in the sample; None where there are none
+    pairs: int = 0
+    cut: int = 0  # queries with more records within the threshold than an approximate index is asked for
 
 
 class Histogram(Part):
@@ -270,6 +302,26 @@ class RuleResult(Part):
     reason: str
 
 
+class RulePower(Part):
+    """What one rule can show on one dataset with what is declared, and what it would take. None: not defined.
+
+    ``to_pass``: of ``unit``, with no hit at all; ``to_detect_80``, ``to_detect_95``: so many that a true figure of
+    twice the limit fails the rule with that probability; ``detects``: that probability with ``declared`` of them.
+    """
+
+    metric: str
+    dataset: str
+    attack: str
+    limit: float
+    unit: str
+    declared: int | None
+    to_pass: int | None
+    to_detect_80: int | None = None
+    to_detect_95: int | None = None
+    detects: float | None = None
+    note: str = ""
+
+
 class Verdict(Part):
     """The one value that screen, exit code, report and JSON come from."""
 
@@ -321,6 +373,12 @@ class AuditReport(Part):
     index: list[IndexInfo]
     probes: list[ProbeReport] = []
     figures: Figures
+    thresholds: list[ThresholdCurve] = []
+    forecasts: list[BudgetForecast] = []
+    lengths: list[LengthCheck] = []
+    near_duplicates: list[NearDuplicates] = []
+    powers: list[RulePower] = []
+    attribution: Attribution | None = None  # None where no dataset has a threshold
     instrument: InstrumentCalibration | None = None  # what it does on models whose training data is known
     limits: list[str]  # what this audit does not show, as sentences
     verdict: Verdict

@@ -57,6 +57,13 @@ _TERMS = (
         "should find. Under 80 % found in a required one, no verdict is given.",
     ),
     (
+        "shared span",
+        "A stretch of at least 16 characters that a record and a generation have in common to the letter: the longest "
+        "first, then the longest in what is left, and so on, none overlapping another on either side. The longest "
+        "match is in tokens, and a token is here a word, a punctuation mark or, in scripts without spaces, a letter: "
+        "not a token of the model, so that models can be compared.",
+    ),
+    (
         "keyed id",
         "A name for a record or generation made with a secret key: the same in every run of the project, and "
         "meaningless to anybody without the key.",

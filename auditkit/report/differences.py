@@ -19,10 +19,11 @@ _WORD = re.compile(r"\s+|\w+|[^\w\s]")
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A stretch of one text; ``same``: the other text has it too."""
+    """A stretch of one text; ``same``: the other text has it too; ``span``: to the letter, at some length."""
 
     text: str
     same: bool
+    span: bool = False
 
 
 @dataclass(frozen=True, slots=True)

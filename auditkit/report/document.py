@@ -17,6 +17,7 @@ from auditkit.report.pairs import Cut, shown_bands, shown_findings
 from auditkit.report.redaction import redact
 from auditkit.report.safe_text import left_out, safe_literal, safe_text
 from auditkit.report.shown_probes import cell, shown_probes
+from auditkit.report.shown_scoring import forecast_sentences, length_sentence, power_rows, threshold_tables
 from auditkit.resources import resource_folder
 
 if TYPE_CHECKING:
@@ -48,10 +49,12 @@ _SECTIONS = (
     ("limits", "What this audit does not show"),
     ("attack", "What was attacked, and how"),
     ("scores", "Scores"),
-    ("coverage", "Coverage as generations grow"),
+    ("thresholds", "Rates against the threshold"),
+    ("coverage", "Coverage as generations grow, and beyond"),
     ("prefix", "The prefix against the bare beginning of sequence"),
     ("probes", "What the likelihoods say"),
     ("matches", "Leaked records side by side"),
+    ("attribution", "Whose data leaked, and what to remove"),
     ("bands", "Pairs at random from each band of score"),
     ("instrument", "Checks of the instrument"),
     ("datasets", "The data"),
@@ -106,8 +109,12 @@ def _view(report: AuditReport, medium: Medium, redacted: bool) -> dict[str, Any]
         "probes": shown_probes(report, charts, estimates),
         "findings": findings,
         "findings_left_out": len(report.findings) - len(findings),
+        "most_removals": medium.findings,  # of one dataset
         "bands": bands,
         "bands_thinned": thinned,
+        "threshold_tables": threshold_tables(report),
+        "forecasts": forecast_sentences(report),
+        "powers": list(power_rows(report.powers)),
         "terms": term_definitions(),
         "metrics": metric_definitions(estimate.metric for estimate in estimates),
         "provenance": list(_facts(report.provenance))[:MOST_FACTS],
@@ -132,9 +139,11 @@ def _has(section: str, report: AuditReport, charts: Mapping[str, list[Figure]], 
     """Whether there is anything to say in a section."""
     something = {
         "scores": charts["scores"],
+        "thresholds": report.thresholds,
         "coverage": charts["coverage"],
         "prefix": charts["prefix"] or gains,
         "probes": report.probes,
+        "attribution": report.attribution,
         "bands": report.figures.bands,
         "instrument": report.positive_controls or report.calibration or report.index,
         "appendix": report.instrument,
@@ -219,6 +228,7 @@ _FILTERS: dict[str, Any] = {
     "meaning_of": lambda metric: definition(metric).meaning,
     "capitalise": lambda text: text[:1].upper() + text[1:],
     "cell_of": cell,
+    "length_sentence": length_sentence,
     "outcome_sign": wording.OUTCOME_SIGNS.__getitem__,
     "outcome_word": wording.OUTCOME_WORDS.__getitem__,
     "finish_word": lambda name: _FINISHES.get(name, name),

@@ -8,6 +8,7 @@ from functools import lru_cache
 from markupsafe import Markup
 
 from auditkit.records import Estimate
+from auditkit.report.attribution_charts import removal_charts
 from auditkit.report.base import (
     AuditReport,
     Calibration,
@@ -21,7 +22,9 @@ from auditkit.report.part import Part
 from auditkit.report.probe_charts import probe_charts
 from auditkit.report.rule_charts import prefix_chart, rule_charts
 from auditkit.report.score_charts import coverage_charts, histogram_charts, scatter_charts
+from auditkit.report.scored import BudgetForecast, Removal, ThresholdCurve
 from auditkit.report.svg import drawing, to_svg
+from auditkit.report.threshold_charts import threshold_charts
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +46,14 @@ class ChartData(Part):
     calibration: list[Calibration]
     estimates: list[Estimate]  # of the arm that the verdict is about
     probes: list[ProbeReport]
+    removals: list[Removal]
+    thresholds: list[ThresholdCurve]
+    forecasts: list[BudgetForecast]
 
 
 def draw_all(report: AuditReport) -> list[Chart]:
     """Every chart of the report, in the order of its sections; what there is no data for is left out."""
+    attribution = report.attribution
     data = ChartData(
         histograms=report.figures.histograms,
         scatters=report.figures.scatters,
@@ -55,6 +62,9 @@ def draw_all(report: AuditReport) -> list[Chart]:
         calibration=report.calibration,
         estimates=[estimate for arm in report.arms if arm.name == report.verdict.arm for estimate in arm.estimates],
         probes=report.probes,
+        thresholds=report.thresholds,
+        forecasts=report.forecasts,
+        removals=[removal.model_copy(update={"tags": []}) for removal in attribution.removals] if attribution else [],
     )
     return list(_drawn(data.model_dump_json()))
 
@@ -69,9 +79,11 @@ def _drawn(content: str) -> tuple[Chart, ...]:
             *rule_charts(data.rules),
             *histogram_charts(data.histograms, thresholds),
             *scatter_charts(data.scatters),
-            *coverage_charts(data.curves),
+            *threshold_charts(data.thresholds, thresholds),
+            *coverage_charts(data.curves, data.forecasts),
             *prefix_chart(data.estimates),
             *probe_charts(data.probes),
+            *removal_charts(data.removals),
         ]
         return tuple(
             Chart(section, caption, to_svg(figure, f"fig{place}", caption))

@@ -22,6 +22,18 @@ METRICS = (
         "evaluation controls (mean of 20 draws), minus the same share against those controls.",
     ),
     (
+        "length_matched_semantic_rate",
+        "length-matched semantic rate",
+        "The adjusted semantic rate with members and controls drawn to the same lengths (equally many of each stratum "
+        "of length, mean of 20 draws), since long texts score unlike short ones.",
+    ),
+    (
+        "length_matched_coverage",
+        "length-matched coverage",
+        "Coverage of the dataset, its strata of length weighted as the evaluation controls have them, minus coverage "
+        "of these controls.",
+    ),
+    (
         "semantic_memorisation_rate",
         "semantic memorisation rate",
         "Share of the scored generations whose best embedding score against the dataset reaches the threshold.",
@@ -47,7 +59,8 @@ METRICS = (
     (
         "longest_match",
         "longest match",
-        "Longest stretch of tokens that a generation and a record have in common, as a share of the record's tokens.",
+        "Longest stretch of tokens (words and marks) that a generation and its best match have in common, as a share "
+        "of the record's tokens; the mean over the generations that reach the threshold.",
     ),
     (
         "embedding_score",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from auditkit.report.base import AuditReport, BandExample, Finding
 from auditkit.report.differences import Marked, Piece, differences
 from auditkit.report.safe_text import safe_line
+from auditkit.report.span_marks import finding_differences, span_sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class Shown:
     origin: str
     left: Marked
     right: Marked
+    evidence: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +86,13 @@ def _shown(pair: Finding | BandExample, place: str, origin: str, cut: Cut) -> Sh
         origin=origin,
         left=left,
         right=right,
+        evidence=span_sentence(pair, cut.redacted) if isinstance(pair, Finding) else "",
     )
 
 
 def _marked(pair: Finding | BandExample, cut: Cut) -> tuple[Marked, Marked]:
     if cut.redacted:
         return Marked((Piece(pair.record_text, True),)), Marked((Piece(pair.generation_text, True),))
+    if isinstance(pair, Finding):
+        return finding_differences(pair, cut.characters, cut.lines)
     return differences(pair.record_text, pair.generation_text, cut.characters, cut.lines)

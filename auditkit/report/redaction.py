@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TypeVar
 
 from auditkit.report.base import AuditReport, BandExample, Finding
 from auditkit.report.differences import Marked, differences
+from auditkit.report.scored import Attribution
+from auditkit.report.span_marks import finding_differences
 
 CELLS = 40  # of a span bar; coarse on purpose: the lengths of words would let a guess be confirmed
 SHARED, DIFFERS = "█", "░"
-
-Pair = TypeVar("Pair", Finding, BandExample)
 
 
 def redact(report: AuditReport) -> AuditReport:
@@ -19,20 +18,47 @@ def redact(report: AuditReport) -> AuditReport:
 
     What the policy, the chat template and auditkit itself say stays: none of it is data under audit.
     """
-    figures = report.figures.model_copy(update={"bands": [_redacted(band) for band in report.figures.bands]})
-    findings = [_redacted(finding) for finding in report.findings]
+    figures = report.figures.model_copy(update={"bands": [_redacted_pair(band) for band in report.figures.bands]})
+    findings = [_redacted_finding(finding) for finding in report.findings]
+    attribution = _redacted_tags(report.attribution) if report.attribution else None
     # The lock holds plain digests of the data (an oracle for a guess) and may quote texts; it stands beside, signed.
     policy = report.policy.model_copy(update={"text": ""})
-    return report.model_copy(update={"findings": findings, "figures": figures, "policy": policy})
+    parts = {"findings": findings, "figures": figures, "attribution": attribution, "policy": policy}
+    return report.model_copy(update=parts)
 
 
-def _redacted(pair: Pair) -> Pair:
-    record, generation = differences(pair.record_text, pair.generation_text)
-    texts = {
+def _redacted_pair(pair: BandExample) -> BandExample:
+    return pair.model_copy(update=_bars(pair, *differences(pair.record_text, pair.generation_text)))
+
+
+def _redacted_finding(finding: Finding) -> Finding:
+    """Where its spans begin would let a guess be confirmed to the letter: bars and the longest span's length stay."""
+    texts = _bars(finding, *finding_differences(finding))
+    if finding.spans:
+        texts["record_text"] += f"; longest shared span {finding.spans[0].length:,}"
+    return finding.model_copy(update={**texts, "spans": []})
+
+
+def _bars(pair: Finding | BandExample, record: Marked, generation: Marked) -> dict[str, str]:
+    return {
         "record_text": span_bar(record, len(pair.record_text)),
         "generation_text": span_bar(generation, len(pair.generation_text)),
     }
-    return pair.model_copy(update=texts)
+
+
+def _redacted_tags(attribution: Attribution) -> Attribution:
+    """A tag is a cell of the data: its place in the table stands for it. Owner and licence are the policy's words."""
+    tags = [group.name for group in attribution.groups if group.by == "tag" and group.name]
+    names = {tag: f"tag {number}" for number, tag in enumerate(tags, 1)}
+    groups = [
+        group.model_copy(update={"name": names.get(group.name, "")}) if group.by == "tag" else group
+        for group in attribution.groups
+    ]
+    removals = [
+        removal.model_copy(update={"tags": [names[tag] for tag in removal.tags if tag in names]})
+        for removal in attribution.removals
+    ]
+    return attribution.model_copy(update={"groups": groups, "removals": removals})
 
 
 def span_bar(marked: Marked, length: int) -> str:

@@ -10,6 +10,7 @@ from auditkit.records import View
 from auditkit.report.base import CoverageCurve, Histogram, Scatter, ScatterPoint
 from auditkit.report.chart_parts import ATTACK_STYLE, Drawn, panels, percent_axis, quoted
 from auditkit.report.definitions import title
+from auditkit.report.scored import BudgetForecast, ForeseenAt
 from auditkit.report.svg import INK, MUTED, label
 
 MOST_POINTS = 500
@@ -151,23 +152,31 @@ def _length_legend(axes: Any, bounds: Sequence[int]) -> None:
     axes.legend(handles, names, title="characters", loc="upper left", handletextpad=0.1, title_fontsize=7)
 
 
-def coverage_charts(curves: Sequence[CoverageCurve]) -> list[Drawn]:
-    """Distinct records hit as generations grow: members against controls, one panel an attack and dataset."""
+def coverage_charts(curves: Sequence[CoverageCurve], forecasts: Sequence[BudgetForecast] = ()) -> list[Drawn]:
+    """Distinct records hit as generations grow: members against controls, one panel an attack and dataset.
+
+    Where there is a forecast, the members' curve goes on to twice the generations.
+    """
     drawn = []
+    ahead = {(one.dataset, one.attack, one.view): one.on_the_way for one in forecasts}
     attacks = len({curve.attack for curve in curves})
     for view in dict.fromkeys(curve.view for curve in sorted(curves, key=lambda curve: curve.view != "record")):
         entries = [curve for curve in curves if curve.view == view][:12]
         figure, cells = panels(len(entries), 1.9, 2 if attacks <= 2 else 3, hspace=0.75)
         for axes, curve in zip(cells, entries, strict=True):
-            _curve(axes, curve)
+            _curve(axes, curve, ahead.get((curve.dataset, curve.attack, curve.view), []))
         cells[0].legend(loc="upper left", handlelength=2.4)
         cells[0].set_ylabel("share of records hit")
-        caption = f"Coverage against generations, {view} view: members (solid, dots), controls (dashed, squares)."
+        foreseen = any(ahead.get((curve.dataset, curve.attack, curve.view)) for curve in entries)
+        caption = (
+            f"Coverage against generations, {view} view: members (solid, dots), controls (dashed, squares)."
+            f"{' Dotted, with its 95 % interval: the forecast for members up to twice the generations.' * foreseen}"
+        )
         drawn.append(("coverage", caption, figure))
     return drawn
 
 
-def _curve(axes: Any, curve: CoverageCurve) -> None:
+def _curve(axes: Any, curve: CoverageCurve, ahead: Sequence[ForeseenAt]) -> None:
     every = max(1, len(curve.generations) // 8)
     for values, name, (marker, line, colour) in (
         (curve.members, "members", ATTACK_STYLE[0]),
@@ -175,11 +184,18 @@ def _curve(axes: Any, curve: CoverageCurve) -> None:
     ):
         look = {"marker": marker, "linestyle": line, "color": colour, "linewidth": 1.2, "markersize": 3.4}
         axes.plot(curve.generations, values, markevery=every, label=name, **look)
+    if ahead:
+        places, colour = [point.generations for point in ahead], ATTACK_STYLE[0][2]
+        axes.plot(
+            places, [point.value for point in ahead], linestyle=":", color=colour, linewidth=1.4, label="forecast"
+        )
+        band = [point.low for point in ahead], [point.high for point in ahead]
+        axes.fill_between(places, *band, color=colour, alpha=0.15, linewidth=0)
     axes.set_title(f"{label(curve.dataset, 22)} · {label(curve.attack, 20)}")
     axes.set_xlabel("generations")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.xaxis.set_major_locator(_few_ticks())
-    top = max([*curve.members, *curve.controls, 0.001])
+    top = max([*curve.members, *curve.controls, *(point.high for point in ahead), 0.001])
     axes.set_ylim(-0.02 * top, top * 1.32)
     axes.grid(axis="y")
     percent_axis(axes.yaxis)

@@ -13,10 +13,11 @@ from rich.table import Table
 from rich.text import Text
 
 from auditkit.report import formatting, wording
-from auditkit.report.base import AuditReport, RuleResult
+from auditkit.report.base import AuditReport, BandExample, Finding, RuleResult
 from auditkit.report.definitions import title
 from auditkit.report.differences import Marked, differences
 from auditkit.report.safe_text import left_out, safe_line, safe_text
+from auditkit.report.span_marks import finding_differences, span_sentence
 
 STYLES = {"pass": "bold green", "fail": "bold red", "inconclusive": "bold yellow", "waived": "dim", "not_viable": "dim"}
 MOST_RULES = 12
@@ -112,12 +113,26 @@ def show_pair(
     record_text: str, generation_text: str, titles: tuple[str, str] = ("Record", "Generation")
 ) -> RenderableType:
     """Record and generation side by side; what differs stands between ‹ and › (and is underlined where that works)."""
-    record, generation = differences(record_text, generation_text, LONGEST_SHOWN)
+    shown = differences(record_text, generation_text, LONGEST_SHOWN)
+    return _side_by_side(*shown, titles, "‹ › differs")
+
+
+def show_leak(leak: Finding | BandExample) -> RenderableType:
+    """The pair behind a finding, spans shared to the letter between ⟦ and ⟧; of a band, the differences alone."""
+    if not isinstance(leak, Finding):
+        return show_pair(leak.record_text, leak.generation_text)
+    shown = finding_differences(leak, LONGEST_SHOWN)
+    pair = _side_by_side(*shown, ("Record", "Generation"), "‹ › differs, ⟦ ⟧ is the same to the letter")
+    sentence = span_sentence(leak)
+    return Group(pair, Text(sentence)) if sentence else pair
+
+
+def _side_by_side(record: Marked, generation: Marked, titles: tuple[str, str], legend: str) -> RenderableType:
     table = Table(box=None, padding=(0, 2, 0, 0), expand=True, show_edge=False)
     for heading in titles:
         table.add_column(Text(safe_line(heading, 100)), ratio=1, overflow="fold")
     table.add_row(_marked_text(record), _marked_text(generation))
-    shared = f"{record.shared:.0%} of the record and {generation.shared:.0%} of the generation are shared; ‹ › differs"
+    shared = f"{record.shared:.0%} of the record and {generation.shared:.0%} of the generation are shared; {legend}"
     return Group(table, Text(), Text(shared, "dim"))
 
 
@@ -125,7 +140,10 @@ def _marked_text(marked: Marked) -> Text:
     text = Text()
     for piece in marked.pieces:
         shown = safe_text(piece.text)
-        text.append(shown) if piece.same else text.append(f"‹{shown}›", "underline")
+        if piece.span:
+            text.append(f"⟦{shown}⟧", "bold")
+        else:
+            text.append(shown) if piece.same else text.append(f"‹{shown}›", "underline")
     if marked.left_out:
         text.append(f" {left_out(marked.left_out)}", "dim")
     return text

@@ -7,13 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from auditkit.scoring.base import Index, Scores, Vectors
-from auditkit.scoring.index import BestPerVector, hits_above
+from auditkit.scoring.base import Index, Scores, Search, Vectors
+from auditkit.scoring.exact_search import ExactSearch
+from auditkit.scoring.mapped import release
+from auditkit.scoring.products import blocks
 from auditkit.statistics.forecast import hits_together
 from auditkit.statistics.intervals import distinct_interval
 
 DRAWS = 20
-FLAGS_AT_ONCE = 1 << 25  # generations x clusters marked at a time, a byte each
+FLAGS_AT_ONCE = 1 << 30  # generations x clusters marked at a time, a bit each: 128 MiB
+MOST_AT_ONCE = 4096  # generations
+WORD = 64
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -80,6 +84,7 @@ class Coverage:
         threshold: tau; None where uncalibrated.
         subsample: records in each random subset of the adjusted rate; by default all.
         seed: of the subsets.
+        search: finds generations' nearest records and hits at this threshold; by default compares every pair.
 
     Cut generations are added as well: one that reproduces a record has leaked it, however it ended.
     """
@@ -92,58 +97,67 @@ class Coverage:
         *,
         subsample: int | None = None,
         seed: int = 0,
+        search: Search | None = None,
     ) -> None:
         if len(clusters) != len(vectors):
             raise ValueError("one cluster label for each record")
-        self._vectors = vectors
+        self._search = ExactSearch(vectors, threshold) if search is None else search
         self._threshold = threshold
         self._cluster = np.unique(clusters, return_inverse=True)[1].astype(np.int64)
         count = int(self._cluster.max(initial=-1)) + 1
         self._incidence = np.zeros(count, np.int64)
         self._first_hit = np.full(count, -1, np.int64)
         self._record_hit = np.zeros(len(vectors), np.bool_)
-        self._subsets = random_subsets(len(vectors), subsample, seed)
-        self._draw_hits = np.zeros(len(self._subsets), np.int64)
+        subsets = random_subsets(len(vectors), subsample, seed)
+        self._subsets = (subsets << np.arange(len(subsets), dtype=np.uint32)[:, None]).sum(axis=0, dtype=np.uint32)
+        self._draw_hits = np.zeros(len(subsets), np.int64)
         self._subsample = min(len(vectors), len(vectors) if subsample is None else subsample)
-        self._nearest = BestPerVector(vectors)
+        self._at_once = min(MOST_AT_ONCE, max(1, FLAGS_AT_ONCE // max(1, count) // WORD) * WORD)
         self._ordinals: list[Index] = []
         self._generations = self._scored = 0
 
-    def add(self, block: Vectors, first_ordinal: int, scored: Flags | None = None) -> None:
+    def add(self, block: Vectors, first_ordinal: int, scored: Flags | None = None) -> tuple[Index, Scores]:
         """Take in the generations ``first_ordinal``, ``first_ordinal`` + 1, ...; blocks come in order.
 
         Args:
             block: (n, d) unit rows.
             first_ordinal: of the block's first generation.
             scored: (n,) which of them are complete and count in rates; by default all.
+
+        Returns:
+            index (n,), score (n,) of each generation's nearest record.
         """
         complete = np.ones(len(block), np.bool_) if scored is None else np.asarray(scored, np.bool_)
-        self._nearest.add(block)
         self._ordinals.append(np.array([self._generations, first_ordinal], np.int64))
         self._generations += len(block)
         self._scored += int(complete.sum())
-        if self._threshold is None or not len(self._vectors):
-            return
-        step = max(1, FLAGS_AT_ONCE // max(1, len(self._incidence)))
-        for start in range(0, len(block), step):
-            part = slice(start, min(start + step, len(block)))
-            self._mark(block[part], first_ordinal + start, complete[part], self._threshold)
+        index, score = np.empty(len(block), np.int64), np.empty(len(block), np.float32)
+        for part in blocks(len(block), self._at_once):
+            index[part], score[part] = self._mark(block[part], first_ordinal + part.start, complete[part])
+            release(block, part.start, part.stop)
+        return index, score
 
-    def _mark(self, block: Vectors, first_ordinal: int, complete: Flags, threshold: float) -> None:
-        hit = np.zeros((len(block), len(self._incidence)), np.bool_)
-        in_draw = np.zeros((len(self._subsets), len(block)), np.bool_)
-        for queries, records, _ in hits_above(block, self._vectors, threshold):
-            hit[queries, self._cluster[records]] = True
-            self._record_hit[records] = True
-            for draw, subset in enumerate(self._subsets):
-                in_draw[draw, queries[subset[records]]] = True
-        newly = (self._incidence == 0) & hit.any(axis=0)
-        self._first_hit[newly] = first_ordinal + hit[:, newly].argmax(axis=0)
-        self._incidence += hit.sum(axis=0)
-        self._draw_hits += (in_draw & complete).sum(axis=1)
+    def _mark(self, part: Vectors, first_ordinal: int, complete: Flags) -> tuple[Index, Scores]:
+        """Generations few enough for a bit each for every cluster."""
+        if self._threshold is None:
+            return self._search.add(part)
+        from auditkit.scoring.coverage_kernels import mark, tally
+
+        hit = np.zeros((len(self._incidence), -(-len(part) // WORD)), np.uint64)
+        in_subsets = np.zeros(len(part), np.uint32)
+
+        def hits(generations: Index, records: Index) -> None:
+            mark(generations, records, self._cluster, self._subsets, hit, self._record_hit, in_subsets)
+
+        found = self._search.add(part, hits)
+        tally(hit, first_ordinal, self._incidence, self._first_hit)
+        draws = np.arange(len(self._draw_hits), dtype=np.uint32)
+        self._draw_hits += (in_subsets[complete, None] >> draws & 1).sum(axis=0, dtype=np.int64)
+        return found
 
     def result(self) -> CoverageResult:
         """What the blocks so far have reached."""
+        nearest, score = self._search.nearest
         return CoverageResult(
             threshold=self._threshold,
             generations=self._generations,
@@ -153,8 +167,8 @@ class Coverage:
             record_hit=self._record_hit.copy(),
             draw_hits=self._draw_hits.copy(),
             subsample=self._subsample,
-            best_index=self._as_ordinals(self._nearest.index),
-            best_score=self._nearest.score,
+            best_index=self._as_ordinals(nearest),
+            best_score=score,
         )
 
     def _as_ordinals(self, positions: Index) -> Index:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
-import re
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -15,21 +13,25 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from auditkit.errors import AuditkitError, MissingExtraError, RunError
-from auditkit.scoring.base import Embedder, Vectors
-
-log = logging.getLogger(__name__)
+from auditkit.scoring.base import Embedder, TextRefusedError, Vectors
+from auditkit.scoring.gemini_patience import BatchRefusedError, Patience
 
 API_VERSION = "v1beta"  # google-genai's own default changed from version to version
+ADDRESS = "https://generativelanguage.googleapis.com/"
 PUBLISHED_DIMENSION = 3072
 PUBLISHED_THRESHOLD = 0.95
-CHARACTERS_PER_TOKEN = 4.0  # of English text; an estimate
-RETRIED = frozenset({408, 429, 500, 502, 503, 504})
-LONGEST_WAIT_SECONDS = 120.0
+TOKENS_READ = 2048  # of a text; the API cuts the rest without a word
+CHARACTERS_PER_TOKEN = 4  # of English text; an estimate
+REQUEST_BYTES = 8_000_000  # of texts in a request; the API takes 20 MB, JSON and escapes included
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class GeminiEmbedder(Embedder):
-    """The Gemini API's embeddings [ai.google.dev/api/embeddings]. The paper's threshold of 0.95 belongs to it."""
+    """The Gemini API's embeddings [ai.google.dev/api/embeddings]. The paper's threshold of 0.95 belongs to it.
+
+    A request holds at most 100 texts. Of a text the API reads 2,048 tokens and says nothing of the rest: longer texts
+    are counted by their characters. A text that it refuses stops the run when all others are embedded.
+    """
 
     kind: Literal["gemini"]
     model: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)] = "gemini-embedding-001"
@@ -40,8 +42,11 @@ class GeminiEmbedder(Embedder):
     batch_size: Annotated[int, Field(ge=1, le=100, description="Texts a request; the API takes 100.")] = 100
     attempts: Annotated[int, Field(ge=1, le=20, description="Tries of a request before the run stops.")] = 8
     timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 60.0
+    patience_seconds: Annotated[
+        float, Field(ge=0, le=86_400, description="Waiting for one request, over all its tries, before the run stops.")
+    ] = 900.0
     api_key: Annotated[str, Field(pattern=r"^env:[A-Za-z_][A-Za-z0-9_]*$")] = "env:GEMINI_API_KEY"
-    base_url: str = "https://generativelanguage.googleapis.com/"
+    base_url: str = ADDRESS
     usd_per_million_tokens: Annotated[
         float, Field(ge=0, description="For the cost estimate, at four characters a token; see the provider's prices.")
     ] = 0.15
@@ -60,8 +65,19 @@ class GeminiEmbedder(Embedder):
 
     @property
     def digest(self) -> str:
+        """The API's name of the model is all there is; what another address gives is another's word."""
         options = f"{self.model}/{self.task_type}/{self.output_dimensionality}"
+        if self.base_url.rstrip("/") != ADDRESS.rstrip("/"):
+            options += f"/{self.base_url}"
         return f"gemini-{hashlib.sha256(options.encode()).hexdigest()}"
+
+    @property
+    def texts_a_call(self) -> int:
+        return self.batch_size
+
+    @property
+    def longest(self) -> int | None:
+        return TOKENS_READ * CHARACTERS_PER_TOKEN
 
     @property
     def published_threshold(self) -> float | None:
@@ -76,25 +92,74 @@ class GeminiEmbedder(Embedder):
         return characters / CHARACTERS_PER_TOKEN * self.usd_per_million_tokens / 1e6
 
     def ready(self) -> None:
-        with _client(self):
-            pass
+        _client(self)
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         found = np.zeros((len(texts), self.output_dimensionality), np.float32)
         filled = [i for i, text in enumerate(texts) if text]  # the API refuses an empty text
         if not filled:
             return found
-        with _client(self) as client:
-            for positions in _in_batches(filled, self.batch_size):
-                found[positions] = self._embed_batch(client, [texts[i] for i in positions])
+        refused: list[int] = []
+        api = _Api(_client(self), self)
+        for positions in _in_requests(filled, texts, self.batch_size):
+            rows, bad = api.embed([texts[i] for i in positions])
+            found[positions] = rows
+            refused += [positions[i] for i in bad]
+        if refused:
+            raise TextRefusedError(refused, found, "the embedding API answered HTTP 400 to each of them alone")
         return found
 
-    def _embed_batch(self, client: Any, texts: list[str]) -> Vectors:
-        config = {"task_type": self.task_type, "output_dimensionality": self.output_dimensionality}
-        answer = _patiently(
-            lambda: client.models.embed_content(model=self.model, contents=texts, config=config), self.attempts
-        )
-        return _unit_rows([item.values or [] for item in answer.embeddings or []], len(texts), self)
+
+class _Api:
+    """One connection to the API."""
+
+    def __init__(self, client: Any, embedder: GeminiEmbedder) -> None:
+        self._client = client
+        self._embedder = embedder
+        self._patience = Patience(embedder.attempts, embedder.patience_seconds)
+        self._config = {"task_type": embedder.task_type, "output_dimensionality": embedder.output_dimensionality}
+
+    def embed(self, texts: list[str]) -> tuple[Vectors, list[int]]:
+        """(n, d) rows, and the positions of the texts that are refused, whose rows are zero.
+
+        Raises:
+            RunError: as ``Patience.ask``; also where texts at both ends are refused alone: then it is not about texts.
+        """
+        try:
+            return self._ask(texts), []
+        except BatchRefusedError:
+            if len(texts) > 2 and all(self._refuses(text) for text in (texts[0], texts[-1])):
+                raise
+        return self._halves(texts)
+
+    def _halves(self, texts: list[str]) -> tuple[Vectors, list[int]]:
+        """A refused batch, cut in two until what is refused stands alone."""
+        if len(texts) == 1:
+            return np.zeros((1, self._embedder.output_dimensionality), np.float32), [0]
+        rows, refused = [], []
+        middle = len(texts) // 2
+        for start, half in ((0, texts[:middle]), (middle, texts[middle:])):
+            try:
+                rows.append(self._ask(half))
+            except BatchRefusedError:
+                found, bad = self._halves(half)
+                rows.append(found)
+                refused += [start + position for position in bad]
+        return np.concatenate(rows), refused
+
+    def _refuses(self, text: str) -> bool:
+        try:
+            self._ask([text])
+        except BatchRefusedError:
+            return True
+        return False
+
+    def _ask(self, texts: list[str]) -> Vectors:
+        def request() -> Any:
+            return self._client.models.embed_content(model=self._embedder.model, contents=texts, config=self._config)
+
+        answer = self._patience.ask(request)
+        return _unit_rows([item.values or [] for item in answer.embeddings or []], len(texts), self._embedder)
 
 
 def _unit_rows(values: list[list[float]], count: int, embedder: GeminiEmbedder) -> Vectors:
@@ -129,71 +194,30 @@ def _client(embedder: GeminiEmbedder) -> Any:
     key = os.environ.get(name)
     if not key:
         raise AuditkitError(f"the environment variable {name} is not set", "it holds the key of the Gemini API")
+    return _connection(key, embedder.base_url, embedder.timeout_seconds)
+
+
+@lru_cache(maxsize=1)
+def _connection(key: str, base_url: str, timeout_seconds: float) -> Any:
+    """Kept from call to call: to read the machine's certificates takes as long as many a request."""
     try:
         from google import genai
         from google.genai import types
     except ImportError:
         raise MissingExtraError("google-genai", "gemini") from None
-    timeout = int(embedder.timeout_seconds * 1000)
-    options = types.HttpOptions(base_url=embedder.base_url, api_version=API_VERSION, timeout=timeout)
+    options = types.HttpOptions(base_url=base_url, api_version=API_VERSION, timeout=int(timeout_seconds * 1000))
     return genai.Client(api_key=key, vertexai=False, http_options=options)
 
 
-def _patiently(request: Callable[[], Any], attempts: int) -> Any:
-    """The request's answer, tried again while the API is busy or out of reach.
-
-    Raises:
-        RunError: refused, or still failing at the last attempt. The message holds neither text nor key.
-    """
-    from google.genai import errors
-
-    for attempt in range(1, attempts + 1):
-        try:
-            return request()
-        except errors.APIError as error:
-            if error.code not in RETRIED or attempt == attempts:
-                raise _refusal(error) from None
-            wait = _wait_asked_for(error)
-            reason = f"HTTP {error.code}"
-        except _network_errors() as error:
-            reason, wait = type(error).__name__, None
-            if attempt == attempts:
-                raise RunError(f"the embedding API is out of reach: {reason}", "run again with --resume") from None
-        seconds = min(LONGEST_WAIT_SECONDS, 2.0 ** (attempt - 1) if wait is None else wait)
-        log.info("embedding API: %s, attempt %d of %d; waiting %.1f s", reason, attempt, attempts, seconds)
-        time.sleep(seconds)
-    raise AssertionError("the loop returns or raises")
-
-
-def _refusal(error: Any) -> RunError:
-    # Of the answer only the name of a status is repeated: the rest could hold the text or the key.
-    status = str(error.status) if re.fullmatch(r"[A-Z_]{2,40}", str(error.status)) else ""
-    what = f"the embedding API answered HTTP {error.code} {status}".rstrip()
-    if error.code in (401, 403):
-        return RunError(what, "check the key and that it may use this model")
-    return RunError(what, "run again with --resume once the API takes requests")
-
-
-def _wait_asked_for(error: Any) -> float | None:
-    """Seconds that the API asked to wait: the Retry-After header in seconds, or google.rpc.RetryInfo in the body."""
-    headers = getattr(error.response, "headers", None) or {}
-    asked = str(headers.get("retry-after", ""))
-    if re.fullmatch(r"\d{1,6}(\.\d+)?", asked):
-        return float(asked)
-    delay = re.search(r"'retryDelay': '(\d{1,6}(?:\.\d+)?)s'", str(error.details)[:20_000])
-    return float(delay[1]) if delay else None
-
-
-def _network_errors() -> tuple[type[Exception], ...]:
-    """Failures of the connection itself: google-genai speaks through httpx or its successor, whichever is there."""
-    found: list[type[Exception]] = [ConnectionError, TimeoutError]
-    for name in ("httpx", "httpx2"):
-        try:
-            found.append(__import__(name).TransportError)
-        except ImportError:
-            continue
-    return tuple(found)
-
-
-def _in_batches(items: list[int], size: int) -> Iterator[list[int]]:
-    return (items[start : start + size] for start in range(0, len(items), size))
+def _in_requests(positions: list[int], texts: Sequence[str], most: int) -> Iterator[list[int]]:
+    """In order, at most ``most`` texts and ``REQUEST_BYTES`` a request; a text beyond that goes alone."""
+    request: list[int] = []
+    size = 0
+    for position in positions:
+        added = len(texts[position].encode("utf-8", "surrogatepass"))
+        if request and (len(request) == most or size + added > REQUEST_BYTES):
+            yield request
+            request, size = [], 0
+        request.append(position)
+        size += added
+    yield request

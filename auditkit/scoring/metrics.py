@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from auditkit.records import Estimate, View
-from auditkit.scoring.base import Scores
+from auditkit.scoring.base import Index, Scores
 from auditkit.scoring.coverage import CoverageResult
 from auditkit.statistics.intervals import clopper_pearson, difference_interval, mean_difference_interval
 
@@ -20,6 +20,7 @@ Flags = npt.NDArray[np.bool_]
 
 CLOPPER_PEARSON = "Clopper-Pearson"
 DISTINCT = "distinct count: +-1.96 sqrt(S(2n) - S(n)), Garwood where few or nearly all were hit"
+DRAWN = "difference by square-and-add (MOVER) of two Clopper-Pearson intervals, spread of the draws added"
 UNCALIBRATED = "there is no semantic threshold: uncalibrated"
 NOTHING_SCORED = "no generation could be scored"
 
@@ -177,7 +178,7 @@ def adjusted_semantic_rate(scope: Scope, members: CoverageResult, controls: Cove
     Raises:
         ValueError: the two sides were searched over different numbers of records, or different generations.
     """
-    method = "difference by square-and-add (MOVER) of two Clopper-Pearson intervals, spread of the draws added"
+    method = DRAWN
     if members.scored != controls.scored:
         raise ValueError("members and controls need the same generations")
     unscored = members.generations - members.scored
@@ -187,13 +188,12 @@ def adjusted_semantic_rate(scope: Scope, members: CoverageResult, controls: Cove
         return scope.undefined("adjusted_semantic_rate", method, lacking, unscored)
     if members.subsample != controls.subsample:
         raise ValueError("members and controls need the same subsample")
-    a, b = _drawn_rate(members), _drawn_rate(controls)
-    low, high = difference_interval(*a, *b)
+    difference, low, high = drawn_difference(members.draw_hits, controls.draw_hits, members.scored)
     return scope.estimate(
         "adjusted_semantic_rate",
-        a[0] - b[0],
-        max(-1.0, low),
-        min(1.0, high),
+        difference,
+        low,
+        high,
         method=method,
         numerator=float(np.mean(members.draw_hits)),
         denominator=float(members.scored),
@@ -201,13 +201,23 @@ def adjusted_semantic_rate(scope: Scope, members: CoverageResult, controls: Cove
     )
 
 
-def _drawn_rate(side: CoverageResult) -> tuple[float, float, float]:
+def drawn_difference(members: Index, controls: Index, scored: int) -> tuple[float, float, float]:
+    """A rate against random draws of members minus that against draws of controls, with its 95 % interval.
+
+    ``members`` and ``controls`` are (draws,) hits among ``scored`` generations, at least 1.
+    """
+    a, b = drawn_rate(members, scored), drawn_rate(controls, scored)
+    low, high = difference_interval(*a, *b)
+    return a[0] - b[0], max(-1.0, low), min(1.0, high)
+
+
+def drawn_rate(draw_hits: Index, scored: int) -> tuple[float, float, float]:
     """Mean rate over the draws with its interval: that of one draw's count, and the error of a mean of few draws."""
-    hits, trials = float(np.mean(side.draw_hits)), side.scored
-    low, high = clopper_pearson(hits, trials)
-    draws = len(side.draw_hits)
-    spread = 1.96 * float(np.std(side.draw_hits, ddof=1)) / draws**0.5 / trials if draws > 1 else 0.0
-    value = hits / trials
+    hits = float(np.mean(draw_hits))
+    low, high = clopper_pearson(hits, scored)
+    draws = len(draw_hits)
+    spread = 1.96 * float(np.std(draw_hits, ddof=1)) / draws**0.5 / scored if draws > 1 else 0.0
+    value = hits / scored
     return value, max(0.0, value - float(np.hypot(value - low, spread))), value + float(np.hypot(high - value, spread))
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from threading import Lock
 
 import numpy as np
 
 from auditkit.scoring.base import Index
-from auditkit.scoring.string_pairs import Bar, Integers, SortedTexts, candidate_pairs, measured_pairs
-
-# Small, so that what one chunk joins is left out of the next: records made from one template join quickly.
-CHUNK = 1 << 13
+from auditkit.scoring.string_codes import SortedTexts
+from auditkit.scoring.string_pairs import Bar, Integers
+from auditkit.scoring.string_search import Comparison, Wanted, candidate_pairs, in_threads
 
 
 def near_duplicate_clusters(texts: Sequence[str], threshold: float = 0.9) -> Integers:
@@ -22,38 +22,41 @@ def near_duplicate_clusters(texts: Sequence[str], threshold: float = 0.9) -> Int
         AuditkitError: a threshold outside [0, 1].
     """
     distinct = SortedTexts.of(list(dict.fromkeys(texts)))
-    roots = _connected(distinct, Bar("levenshtein", threshold))
-    root_of = dict(zip(distinct.texts, roots.tolist(), strict=True))
+    bar, forest = Bar("levenshtein", threshold), _Forest(len(distinct.texts))
+
+    def share(rows: slice) -> None:
+        places = np.arange(len(distinct.texts), dtype=np.int64)
+        wanted = Wanted.connections(places[rows].copy(), forest.root)
+        comparison = Comparison(distinct.part(rows), distinct, places, bar, wanted)
+        for pairs in candidate_pairs(comparison):
+            forest.connect(comparison, *pairs)
+
+    in_threads(len(distinct.texts), len(distinct.texts), share)
+    root_of = {text: forest.find(place) for place, text in enumerate(distinct.texts)}
     labels: dict[int, int] = {}
     return np.array([labels.setdefault(root_of[text], len(labels)) for text in texts], dtype=np.int64)
 
 
-def _connected(texts: SortedTexts, bar: Bar) -> Integers:
-    """(n,) one text of each text's component. Pairs that are already connected are never measured."""
-    root = np.arange(len(texts.texts), dtype=np.int64)
-    for rows, columns in candidate_pairs(texts, texts, bar):
-        for start in range(0, len(rows), CHUNK):
-            some_rows, some_columns = rows[start : start + CHUNK], columns[start : start + CHUNK]
-            apart = root[some_rows] != root[some_columns]
-            if apart.any():
-                joined = measured_pairs(texts, texts, some_rows[apart], some_columns[apart], bar)
-                root = _join(root, joined[0], joined[1])
-    return root
+class _Forest:
+    """Which texts are connected: a union-find forest that several threads add to. Trees only ever grow together."""
 
+    def __init__(self, texts: int) -> None:
+        self.root = np.arange(texts, dtype=np.int64)
+        self._lock = Lock()
 
-def _join(root: Integers, rows: Index, columns: Index) -> Integers:
-    """Connect the pairs, and point every text at the root of its component again."""
-    if not len(rows):
-        return root
-    for a, b in zip(rows.tolist(), columns.tolist(), strict=True):
-        one, other = _find(root, a), _find(root, b)
-        root[max(one, other)] = min(one, other)
-    while not np.array_equal(root[root], root):
-        root = root[root]
-    return root
+    def find(self, text: int) -> int:
+        """The root of a text's tree, with shorter ways to it from now on."""
+        while self.root[text] != text:
+            self.root[text] = self.root[self.root[text]]
+            text = int(self.root[text])
+        return text
 
-
-def _find(root: Integers, text: int) -> int:
-    while root[text] != text:
-        text = int(root[text])
-    return text
+    def connect(self, comparison: Comparison, rows: Index, columns: Index) -> None:
+        """Measure pairs that are still apart, and join those that are similar."""
+        places = comparison.wanted.place
+        apart = [self.find(a) != self.find(b) for a, b in zip(places[rows].tolist(), columns.tolist(), strict=True)]
+        rows, columns, _, _ = comparison.measured(rows[apart], columns[apart])
+        with self._lock:
+            for a, b in zip(places[rows].tolist(), columns.tolist(), strict=True):
+                one, other = self.find(a), self.find(b)
+                self.root[max(one, other)] = min(one, other)

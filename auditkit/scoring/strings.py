@@ -8,16 +8,16 @@ import numpy as np
 
 from auditkit.scoring.base import Index
 from auditkit.scoring.near_duplicates import near_duplicate_clusters
+from auditkit.scoring.string_codes import SortedTexts
 from auditkit.scoring.string_pairs import (
     PAIRS_AT_ONCE,
     Bar,
     Measure,
     Similarities,
-    SortedTexts,
     as_similarity,
     distances,
-    similar_pairs,
 )
+from auditkit.scoring.string_search import Comparison, Wanted, candidate_pairs, in_threads
 
 __all__ = [
     "Measure",
@@ -98,7 +98,7 @@ class StringIndex:
         # An equal record is the best there is, and its first copy the lowest: no search.
         index = np.array([self._lowest.get(text, -1) for text in distinct], dtype=np.int64)
         best = np.where(index >= 0, 1.0, 0.0)
-        unequal = SortedTexts.of([text for text in distinct if text not in self._lowest])
+        unequal = SortedTexts.of([text for text in distinct if text not in self._lowest], self._sorted.alphabet)
         where = np.array([distinct[text] for text in unequal.texts], dtype=np.int64)
         index[where], best[where] = self._search(unequal, bar)
         each = np.array([distinct[text] for text in generations], dtype=np.int64)
@@ -107,18 +107,44 @@ class StringIndex:
     def _search(self, queries: SortedTexts, bar: Bar) -> tuple[Index, Similarities]:
         index = np.full(len(queries.texts), -1, np.int64)
         best = np.zeros(len(queries.texts))
-        for rows, columns, scores in similar_pairs(queries, self._sorted, bar):
-            _keep_best(index, best, rows, self._positions[columns], scores)
+
+        def share(rows: slice) -> None:
+            part = queries.part(rows)
+            wanted = Wanted.best(len(part.texts))
+            found = _Best(Comparison(part, self._sorted, self._positions, bar, wanted))
+            for pairs in candidate_pairs(found.comparison):
+                found.take(*pairs)
+            index[rows], best[rows] = found.matches()
+
+        in_threads(len(queries.texts), len(self._sorted.texts), share)
         return index, best
 
 
-def _keep_best(index: Index, best: Similarities, rows: Index, records: Index, scores: Similarities) -> None:
-    """Take over the pairs that beat what is kept for their row, ties to the lowest record."""
-    if not len(rows):
-        return
-    order = np.lexsort((records, -scores, rows))
-    first = order[np.flatnonzero(np.r_[True, np.diff(rows[order]) != 0])]
-    rows, records, scores = rows[first], records[first], scores[first]
-    kept = index[rows]
-    better = (kept < 0) | (scores > best[rows]) | ((scores == best[rows]) & (records < kept))
-    index[rows[better]], best[rows[better]] = records[better], scores[better]
+class _Best:
+    """The best match of each row so far; better ones are all that a search still looks for."""
+
+    def __init__(self, comparison: Comparison) -> None:
+        self.comparison = comparison
+
+    def take(self, rows: Index, columns: Index) -> None:
+        """Measure these pairs, and keep those that beat what is kept for their row: ties to the lowest record."""
+        kept = self.comparison.wanted
+        rows, columns, edits, full = self.comparison.measured(rows, columns)
+        positions = self.comparison.positions[columns]
+        order = np.lexsort((positions, edits / np.maximum(full, 1), rows))
+        first = order[np.flatnonzero(np.diff(rows[order], prepend=-1))]
+        rows, edits, full, positions = rows[first], edits[first], full[first], positions[first]
+        # Whole numbers, so that equal similarities are equal: edits / full against those of the kept one.
+        now, before = edits * kept.best_full[rows], kept.best_edits[rows] * full
+        better = (kept.best_full[rows] == 0) | (now < before)
+        better |= (now == before) & (positions < kept.best_position[rows])
+        rows = rows[better]
+        kept.best_edits[rows], kept.best_full[rows] = edits[better], full[better]
+        kept.best_position[rows] = positions[better]
+
+    def matches(self) -> tuple[Index, Similarities]:
+        """The positions and similarities; -1 and 0 without a match."""
+        kept = self.comparison.wanted
+        found = kept.best_full > 0
+        similarities = np.where(found, as_similarity(kept.best_edits, kept.best_full), 0.0)
+        return np.where(found, kept.best_position, -1), similarities

@@ -35,9 +35,15 @@ class DefaultEmbedder(Embedder):
         found = np.zeros((len(texts), model.embedding.shape[1]), np.float32)
         for start in range(0, len(texts), BATCH):
             batch = list(texts[start : start + BATCH])
-            for offset, encoded in enumerate(model.tokenizer.encode_batch(batch, add_special_tokens=False)):
+            for offset, encoded in enumerate(_encode(model.tokenizer, batch)):
                 found[start + offset] = _unit_mean(model.embedding, encoded.ids)
         return found
+
+
+def _encode(tokenizer: Any, batch: list[str]) -> Any:
+    """The batch's tokens. Without places in the text, which nobody asks for, it takes a quarter less time."""
+    encode = getattr(tokenizer, "encode_batch_fast", None) or tokenizer.encode_batch  # since tokenizers 0.20
+    return encode(batch, add_special_tokens=False)
 
 
 def _unit_mean(table: Vectors, ids: list[int]) -> Vectors:

@@ -49,6 +49,40 @@ def hits_together(hit_counts: Counts, first_hit: Counts, generations: int) -> fl
     return max(1.0, float(np.sum(sizes**2) / np.sum(sizes) - np.sum(sizes) / generations))
 
 
+@dataclass(frozen=True)
+class SameFate:
+    """How much more a forecast errs because clusters that came with one generation tend to go on coming together.
+
+    ``pairs`` (SERIES_TERMS,): ordered pairs of clusters hit once, twice, ... that share their first generation and
+    their count; ``share``: of all pairs that share their first generation, those with one count, in [0, 1].
+    """
+
+    pairs: Floats
+    share: float
+
+
+def same_fate(hit_counts: Counts, first_hit: Counts) -> SameFate:
+    """Which clusters a forecast is likely to get wrong together.
+
+    Args:
+        hit_counts: (clusters,) in how many generations each cluster was hit, zeros included.
+        first_hit: (clusters,) which generation hit each first; anything where there is none.
+
+    Two clusters are forecast with the same error only while the very same generations hit them. Resembling records
+    often share one generation and then part: the share of pairs that have not parted yet tells how often.
+    """
+    counts, first = np.asarray(hit_counts), np.asarray(first_hit)
+    hit = counts > 0
+    together = _ordered_pairs(first[hit])
+    pairs = np.array([_ordered_pairs(first[counts == times]) for times in range(1, SERIES_TERMS + 1)])
+    return SameFate(pairs, min(1.0, float(pairs.sum()) / together) if together else 0.0)
+
+
+def _ordered_pairs(labels: Counts) -> float:
+    sizes = np.unique(labels, return_counts=True)[1].astype(np.float64)
+    return float(np.sum(sizes * (sizes - 1)))
+
+
 def unseen_mass(hit_counts: Counts, generations: int, confidence: float = 0.95, *, together: float = 1.0) -> Forecast:
     """How many clusters that no generation hit so far the next one is expected to hit: Good-Turing, Q1 / n.
 
@@ -114,7 +148,13 @@ def _variance_without_pairs(once: float, factor: float, bound: float) -> float:
 
 
 def forecast_clusters(
-    hit_counts: Counts, generations: int, budget: int, confidence: float = 0.95, *, together: float = 1.0
+    hit_counts: Counts,
+    generations: int,
+    budget: int,
+    confidence: float = 0.95,
+    *,
+    together: float = 1.0,
+    fate: SameFate | None = None,
 ) -> Forecast:
     """How many distinct clusters the run will have hit when it is continued to ``budget`` generations: Good-Toulmin.
 
@@ -124,12 +164,15 @@ def forecast_clusters(
         budget: of the continued run, from ``generations`` to twice that: the series says nothing beyond.
         confidence: of the interval.
         together: as for ``unseen_mass``.
+        fate: which of them stay together (``same_fate``); by default all that come together always do, which is
+            the most that they can do, and too much where records merely resemble each other.
 
     Returns:
         Clusters, between those seen and all, as a prediction: the interval is of the *outcome*. With t the added
         share of generations and w_k the binomial weights that tame the series [Efron & Thisted 1976], the number of
         new clusters is sum (-1)^(k+1) w_k t^k Q_k. Cluster by cluster its error has mean 0 up to the weights, so its
-        variance is sum (w_k t^k)^2 Q_k + the number itself. Where few clusters were hit once, the new ones are
+        variance is sum (w_k t^k)^2 Q_k + the number itself. Two clusters that the same generations hit err alike and
+        add their covariance, those that parted do not. Where few clusters were hit once, the new ones are
         bounded as one Poisson count given another [Nelson 1970].
 
     Raises:
@@ -140,18 +183,25 @@ def forecast_clusters(
         raise ValueError("a run can be extrapolated to at most twice its length")
     seen, unseen = int(np.count_nonzero(counts)), int(np.count_nonzero(counts == 0))
     more = budget / generations - 1
-    new, low, high = _new_clusters(_frequencies(counts), more, confidence, together)
+    new, low, high = _new_clusters(_frequencies(counts), more, confidence, together, fate)
     return Forecast(*(float(seen + np.clip(end, 0, unseen)) for end in (new, low, high)))
 
 
-def _new_clusters(frequencies: Floats, more: float, confidence: float, together: float) -> tuple[float, float, float]:
+def _new_clusters(
+    frequencies: Floats, more: float, confidence: float, together: float, fate: SameFate | None
+) -> tuple[float, float, float]:
     """The series with its prediction interval, not yet clipped to what is left."""
     from scipy.special import bdtrc
 
     terms = np.arange(1, SERIES_TERMS + 1)
     weights = bdtrc(terms - 1, SERIES_TERMS, 0.5) * more**terms
     new = max(0.0, float(np.sum(np.where(terms % 2 == 1, 1, -1) * weights * frequencies)))
-    half_width = _normal(confidence) * float(np.sqrt(together * (np.sum(weights**2 * frequencies) + new)))
+    variance = float(np.sum(weights**2 * frequencies)) + new
+    if fate is None:
+        variance *= together
+    else:
+        variance += fate.share * (float(np.sum(weights**2 * fate.pairs)) + (together - 1) * new)
+    half_width = _normal(confidence) * variance**0.5
     low, high = new - half_width, new + half_width
     if more and frequencies[0] / together < FEW_SINGLETONS:
         few_low, few_high = _count_given_count(int(frequencies[0] / together), more, confidence)

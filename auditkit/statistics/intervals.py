@@ -64,6 +64,33 @@ def poisson_interval(count: float, confidence: float = 0.95) -> tuple[float, flo
     return low, float(gammaincinv(count + 1, 1 - tail))
 
 
+def weighted_poisson_interval(
+    counts: npt.ArrayLike, weights: npt.ArrayLike, confidence: float = 0.95, *, together: float = 1.0
+) -> tuple[float, float]:
+    """The interval of a weighted sum of Poisson means [Fay & Feuer 1997], the gamma method: conservative.
+
+    Args:
+        counts: (k,) events of each.
+        weights: (k,) above 0; equal ones give ``poisson_interval`` of the sum.
+        confidence: of the interval.
+        together: how many events come at once, at least 1: they scatter as if there were so many times fewer.
+
+    Raises:
+        ValueError: a negative count, a weight that is not above 0, or a confidence outside (0, 1).
+    """
+    from scipy.special import gammaincinv
+
+    tail = _tail(confidence)
+    k, w = np.asarray(counts, np.float64), np.asarray(weights, np.float64)
+    if not (k.size and np.all(k >= 0) and np.all(w > 0)):
+        raise ValueError("counts are at least 0 and weights above 0")
+    w = w * together
+    total, variance, most = float(np.sum(w * k) / together), float(np.sum(w**2 * k) / together), float(w.max())
+    low = variance / total * float(gammaincinv(total**2 / variance, tail)) if total else 0.0
+    above, wider = total + most, variance + most**2
+    return low, wider / above * float(gammaincinv(above**2 / wider, 1 - tail))
+
+
 def distinct_interval(
     hit_counts: npt.NDArray[Any], confidence: float = 0.95, *, together: float = 1.0
 ) -> tuple[float, float]:

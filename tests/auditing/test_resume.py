@@ -30,7 +30,12 @@ models:
     backend: scripted
     lines: [{user: "What is the time?", assistant: "Noon."}]
 datasets:
-  - {name: sft, stage: sft, path: sft.jsonl, fields: {prompt: q, response: a}, controls: controls.jsonl}
+  - name: sft
+    stage: sft
+    path: sft.jsonl
+    fields: {prompt: q, response: a}
+    controls: controls.jsonl
+    near_controls: exclude
 attacks:
   - {kind: template_prefix, samples: 500, max_new_tokens: 200, seed: 3}
   - {kind: bos_prefix, samples: 250, max_new_tokens: 200, seed: 4}

@@ -132,6 +132,17 @@ def test_show_sets_a_leak_beside_its_record(leaked: Path) -> None:
     assert auditkit("show", leaked, "rec-none").returncode == 2
 
 
+def test_show_marks_what_is_shared_to_the_letter(leaked: Path) -> None:
+    finding = json.loads((leaked / "audit.json").read_bytes())["findings"][0]
+    done = auditkit("show", leaked, finding["record"])
+    assert "⟦Where is the blue kettle?" in done.stdout
+    assert "Longest shared span: 38 of 38 characters; 10 of 10 tokens" in done.stdout
+    done = auditkit("show", leaked, finding["record"], "--json")
+    (shown,) = json.loads(done.stdout)
+    assert shown == finding
+    assert shown["spans"] == [{"record_start": 0, "generation_start": 0, "length": 38}]
+
+
 def test_report_renders_again_and_leaves_the_run_alone(leaked: Path, tmp_path: Path) -> None:
     assert auditkit("report", leaked, "--out", tmp_path / "again").returncode == 0
     assert (tmp_path / "again" / "report.html").read_bytes() == (leaked / "report.html").read_bytes()

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditkit.policy.power import Sizes, unreachable
+from auditkit.policy.power import Sizes, powers, unreachable
 from auditkit.policy.schema import Policy
 from auditkit.statistics.intervals import clopper_pearson, poisson_interval
+from auditkit.statistics.power import coverage_test, rate_test, records_for_auc, samples_for_rate
 
 ENOUGH = {"a": Sizes(clusters=5000, calibration_controls=1000, evaluation_controls=1000)}
 
@@ -76,3 +77,47 @@ def test_rates_are_refused_exactly_where_no_hit_at_all_would_not_pass(samples: i
     policy = _policy({"metric": "string_memorisation_rate", "max": limit}, samples=samples)
     refused = bool(_messages(policy, ENOUGH))
     assert refused == (clopper_pearson(0, samples)[1] > limit)
+
+
+def test_power_of_each_rule_is_that_of_the_interval_it_is_judged_by() -> None:
+    (rate,) = powers(_policy({"metric": "string_memorisation_rate", "max": 0.01}), ENOUGH)
+    test = rate_test(0.01, 0.02)
+    assert (rate.unit, rate.declared, rate.to_pass) == ("generations", 3000, samples_for_rate(0.01))
+    assert (rate.to_detect_80, rate.to_detect_95) == (test.size_for(0.8), test.size_for(0.95))
+    assert rate.detects == test.power(3000)
+    (adjusted,) = powers(_policy({"metric": "adjusted_coverage", "max": 0.01}), ENOUGH)
+    assert (adjusted.unit, adjusted.declared, adjusted.to_pass) == ("distinct records", 5000, 369)
+    assert adjusted.detects == coverage_test(0.01, 0.02, 1000).power(5000)
+    (plain,) = powers(_policy({"metric": "coverage", "max": 0.01}), ENOUGH)
+    assert plain.detects is not None
+    assert adjusted.detects is not None
+    assert plain.detects > adjusted.detects
+
+
+@pytest.mark.parametrize("metric", ["adjusted_coverage", "adjusted_semantic_rate", "string_memorisation_rate"])
+def test_where_twice_the_limit_is_everything_nothing_is_defined_and_it_says_so(metric: str) -> None:
+    (power,) = powers(_policy({"metric": metric, "max": 0.7}), ENOUGH)
+    assert power.to_pass
+    assert (power.to_detect_80, power.to_detect_95, power.detects) == (None, None, None)
+    assert "not defined" in power.note
+
+
+def test_too_few_controls_to_detect_anything_are_named() -> None:
+    sizes = {"a": Sizes(clusters=5000, calibration_controls=60, evaluation_controls=60)}
+    (power,) = powers(_policy({"metric": "adjusted_coverage", "max": 0.05}), sizes)
+    assert power.to_detect_80 is None
+    assert "60 evaluation controls are too few" in power.note
+
+
+def test_a_rule_on_a_probe_needs_members_and_controls() -> None:
+    rule = {"metric": "min_k_auc", "max": 0.6}
+    (power,) = powers(_policy(rule), {"a": Sizes(clusters=500, calibration_controls=40, evaluation_controls=39)})
+    assert (power.declared, power.to_pass) == (79, records_for_auc(0.6))
+    assert "not defined" in power.note
+
+
+def test_a_rule_on_every_dataset_has_its_power_on_each_and_views_share_one() -> None:
+    policy = _policy({"metric": "coverage", "max": 0.01})
+    both = policy.model_copy(update={"gate": [policy.gate[0], policy.gate[0].model_copy(update={"view": "prompt"})]})
+    sizes = {"a": ENOUGH["a"], "b": Sizes(400, 500, 500)}
+    assert [power.dataset for power in powers(both, sizes)] == ["a", "b"]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from auditkit.scoring import coverage as coverage_module
 from auditkit.scoring.base import Vectors
 from auditkit.scoring.coverage import Coverage, coverage_curve, curve_points, random_subsets
-from auditkit.scoring.index import pair_scores
+from auditkit.scoring.exact_search import pair_scores
 from auditkit.statistics.intervals import distinct_interval
 from tests.scoring.test_index import unit
 
@@ -60,7 +60,7 @@ def test_small_parts_of_a_block_change_nothing(monkeypatch: pytest.MonkeyPatch) 
         return [found.incidence.tolist(), found.first_hit.tolist(), found.draw_hits.tolist(), found.best_index.tolist()]
 
     whole = reached()
-    monkeypatch.setattr(coverage_module, "FLAGS_AT_ONCE", 60)
+    monkeypatch.setattr(coverage_module, "MOST_AT_ONCE", 7)
     assert reached() == whole
     assert min(whole[3]) >= 100
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import socket
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
 from auditkit.errors import AuditkitError, MissingExtraError, RunError
-from auditkit.scoring import gemini_embedder
+from auditkit.scoring import gemini_embedder, gemini_patience
+from auditkit.scoring.base import TextRefusedError
 from auditkit.scoring.gemini_embedder import GeminiEmbedder
 from tests.scoring.gemini_server import KEY, PATH, Answer, GeminiServer, gemini_server
 
@@ -26,9 +31,10 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[GeminiServer]:
 
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The seconds that would have been slept."""
+    """The seconds that would have been slept, without what chance adds."""
     slept: list[float] = []
-    monkeypatch.setattr("time.sleep", slept.append)
+    monkeypatch.setattr(gemini_patience, "time", SimpleNamespace(sleep=slept.append))
+    monkeypatch.setattr("random.random", lambda: 0.0)
     return slept
 
 
@@ -66,14 +72,98 @@ def test_a_busy_api_is_asked_again_with_growing_pauses(server: GeminiServer, wai
 
 
 def test_waits_as_long_as_the_api_asks(server: GeminiServer, waits: list[float]) -> None:
+    soon = datetime.now(UTC) + timedelta(seconds=300)
     info = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "41.5s"}
     server.answers = [
         Answer(429, {"error": {"code": 429}}, {"Retry-After": "7"}),
         Answer(429, {"error": {"code": 429, "details": [info]}}),
-        Answer(503, {"error": {"code": 503}}, {"Retry-After": "999999"}),
+        Answer(503, {"error": {"code": 503}}, {"Retry-After": format_datetime(soon, usegmt=True)}),
+        Answer(503, {"error": {"code": 503}}, {"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}),
+        Answer(503, {"error": {"code": 503}}, {"Retry-After": "soon"}),
     ]
     assert embedder(server).embed(["a"]).any()
-    assert waits == [7, 41.5, gemini_embedder.LONGEST_WAIT_SECONDS]
+    assert waits[:2] == [7, 41.5]
+    assert waits[2] == pytest.approx(300, abs=30)
+    assert waits[3:] == [0, 16]
+
+
+def test_does_not_wait_beyond_its_patience(server: GeminiServer, waits: list[float]) -> None:
+    server.answers = [Answer(429, {"error": {"code": 429}}, {"Retry-After": "999999"})]
+    with pytest.raises(RunError, match="next try would be in 999,999 s"):
+        embedder(server).embed(["a"])
+    assert waits == []
+    server.answers = [Answer(503, {"error": {"code": 503}})] * 5
+    with pytest.raises(RunError, match="HTTP 503"):
+        embedder(server, patience_seconds=6).embed(["a"])
+    assert waits == [1, 2]
+
+
+def test_chance_makes_waits_longer_never_shorter(server: GeminiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(gemini_patience, "time", SimpleNamespace(sleep=slept.append))
+    server.answers = [Answer(429, {"error": {"code": 429}}, {"Retry-After": "10"})] * 12
+    assert embedder(server, attempts=20).embed(["a"]).any()
+    assert all(10 <= wait <= 12.5 for wait in slept)
+    assert len(set(slept)) > 1
+
+
+def test_a_cut_answer_and_a_dead_line_are_asked_again(server: GeminiServer, waits: list[float]) -> None:
+    whole = json.dumps({"embeddings": [{"values": [0.1] * 3072}]}).encode()
+    server.answers = [Answer(200, raw=whole[:5000]), Answer(200, reset=True), Answer(200, raw=b"<html>")]
+    assert embedder(server).embed(["a"]).any()
+    assert waits == [1, 2, 4]
+    server.answers = [Answer(200, raw=b'{"embeddings": [{"values": "SECRET')] * 2
+    with pytest.raises(RunError, match="no JSON") as caught:
+        embedder(server, attempts=2).embed(["SECRET"])
+    assert "SECRET" not in str(caught.value)
+
+
+def test_a_slow_answer_is_asked_for_again(server: GeminiServer, waits: list[float]) -> None:
+    server.answers = [Answer(200, delay=1.5)]
+    assert embedder(server, timeout_seconds=0.3).embed(["a"]).any()
+    assert waits == [1]
+
+
+@pytest.mark.parametrize("bad", [[0], [99], [17], [0, 41, 42, 98], [3, 150]])
+def test_a_refused_text_is_found_and_all_others_are_embedded(server: GeminiServer, bad: list[int]) -> None:
+    texts = [f"text {i}" for i in range(160)]
+    small = embedder(server, output_dimensionality=128)
+    expected = small.embed(texts)
+    server.requests.clear()
+    server.refused = {texts[i] for i in bad}
+    with pytest.raises(TextRefusedError) as caught:
+        small.embed(texts)
+    assert caught.value.positions == bad
+    assert "text " not in str(caught.value)
+    expected[bad] = 0
+    np.testing.assert_array_equal(caught.value.rows, expected)
+    assert len(server.requests) < 20 * len(bad)
+
+
+def test_what_is_wrong_with_every_request_is_not_blamed_on_texts(server: GeminiServer) -> None:
+    texts = [f"text {i}" for i in range(100)]
+    server.refused = set(texts)
+    with pytest.raises(RunError, match="HTTP 400 INVALID_ARGUMENT") as caught:
+        embedder(server).embed(texts)
+    assert not isinstance(caught.value, TextRefusedError)
+    assert len(server.requests) == 3
+    info = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}
+    error = {"error": {"code": 400, "status": "INVALID_ARGUMENT", "message": "no", "details": [info]}}
+    server.answers = [Answer(400, error)]
+    with pytest.raises(RunError, match="HTTP 400") as caught:
+        embedder(server).embed(texts)
+    assert "key" in caught.value.hint
+    assert len(server.requests) == 4
+
+
+def test_long_texts_share_no_request(server: GeminiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gemini_embedder, "REQUEST_BYTES", 100)
+    texts = ["a" * 60, "ü" * 30, "b" * 200, "c", "d" * 99, "e"]
+    embedder(server, output_dimensionality=128).embed(texts)
+    sent = [
+        [item["content"]["parts"][0]["text"] for item in request["body"]["requests"]] for request in server.requests
+    ]
+    assert sent == [["a" * 60], ["ü" * 30], ["b" * 200], ["c", "d" * 99], ["e"]]
 
 
 def test_gives_up_after_the_last_attempt(server: GeminiServer, waits: list[float]) -> None:
@@ -125,6 +215,19 @@ def test_another_width_or_count_is_an_error(server: GeminiServer) -> None:
     server.width_given, server.texts_dropped = None, 1
     with pytest.raises(RunError, match="1 vectors"):
         embedder(server).embed(["a", "b"])
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 0.0])
+def test_what_has_no_direction_is_an_error(server: GeminiServer, value: float) -> None:
+    server.value = value
+    with pytest.raises(RunError, match="not finite"):
+        embedder(server).embed(["a"])
+
+
+def test_another_address_gives_other_vectors(server: GeminiServer) -> None:
+    https = embedder("https://generativelanguage.googleapis.com")
+    assert https.digest == embedder("https://generativelanguage.googleapis.com/").digest
+    assert https.digest != embedder(server).digest
 
 
 def test_the_key_comes_from_the_named_variable(server: GeminiServer, monkeypatch: pytest.MonkeyPatch) -> None:

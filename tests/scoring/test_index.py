@@ -12,14 +12,8 @@ from hypothesis import strategies as st
 from auditkit.errors import AuditkitError
 from auditkit.scoring import products
 from auditkit.scoring.base import Vectors
-from auditkit.scoring.index import (
-    AutoIndex,
-    best_per_vector,
-    best_vector_matches,
-    choose_index,
-    hits_above,
-    pair_scores,
-)
+from auditkit.scoring.exact_search import ExactSearch, hits_above, pair_scores
+from auditkit.scoring.index import best_vector_matches
 from auditkit.scoring.products import first_of_equal_rows
 
 
@@ -33,7 +27,6 @@ def unit(rng: np.random.Generator, n: int, d: int = 24) -> Vectors:
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(products, "ROWS", 7)
     monkeypatch.setattr(products, "COLUMNS", 11)
-    monkeypatch.setattr(products, "RESCORED_NUMBERS", 24 * 5)
 
 
 def test_exact_is_brute_force(small_blocks: None) -> None:
@@ -90,7 +83,10 @@ def test_both_directions_and_hits_agree_on_every_pair(small_blocks: None) -> Non
     queries, vectors = unit(rng, 30, 3), unit(rng, 40, 3)
     scores = pair_scores(queries, vectors, np.repeat(np.arange(30), 40), np.tile(np.arange(40), 30)).reshape(30, 40)
     best_index, best_score = best_vector_matches(queries, vectors, "exact")
-    index, score = best_per_vector([queries[:4], queries[4:4], queries[4:]], vectors)
+    search = ExactSearch(vectors)
+    for block in (queries[:4], queries[4:4], queries[4:]):
+        search.add(block)
+    index, score = search.nearest
     np.testing.assert_array_equal(best_score, scores.max(axis=1))
     np.testing.assert_array_equal(best_index, scores.argmax(axis=1))
     np.testing.assert_array_equal(score, scores.max(axis=0))
@@ -120,7 +116,7 @@ def test_an_empty_side_matches_nothing() -> None:
     assert np.isneginf(score).all()
     index, score = best_vector_matches(np.zeros((0, 24), np.float32), unit(rng, 3))
     assert (len(index), len(score)) == (0, 0)
-    assert best_per_vector([], unit(rng, 2))[0].tolist() == [-1, -1]
+    assert ExactSearch(unit(rng, 2)).nearest[0].tolist() == [-1, -1]
 
 
 def test_a_zero_query_scores_zero_at_the_first_record() -> None:
@@ -139,20 +135,6 @@ def test_what_cannot_be_compared_is_refused() -> None:
         best_vector_matches(unit(rng, 2), broken)
     with pytest.raises(AuditkitError, match="exakt"):
         best_vector_matches(unit(rng, 2), unit(rng, 2), "exakt")
-
-
-def test_auto_chooses_by_size_and_says_why() -> None:
-    assert choose_index(20_000, 7_473, 256, True)[0] == "exact"
-    kind, reason = choose_index(1_000_000, 1_000_000, 3072, True)
-    assert kind == "hnsw"
-    assert "exact search would take" in reason
-    kind, reason = choose_index(1_000_000, 1_000_000, 3072, False)
-    assert kind == "exact"
-    assert "hnswlib" in reason
-    rng = np.random.default_rng(9)
-    _, _, use = AutoIndex(kind="auto").best(unit(rng, 3), unit(rng, 3))
-    assert (use.kind, use.recall_at_1) == ("exact", 1.0)
-    assert use.reason
 
 
 def test_first_of_equal_rows() -> None:

@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditkit.statistics.forecast import forecast_clusters, hits_together, reachable_clusters, unseen_mass
+from auditkit.statistics.forecast import (
+    forecast_clusters,
+    hits_together,
+    reachable_clusters,
+    same_fate,
+    unseen_mass,
+)
 
 counts = st.lists(st.integers(0, 30), min_size=1, max_size=100).map(lambda hits: np.array(hits, np.int64))
 
@@ -117,3 +123,44 @@ def test_hits_together_of_strangers_is_one() -> None:
 def test_what_is_no_run_is_refused(hits: list[int], generations: int, budget: int, together: float) -> None:
     with pytest.raises(ValueError, match=r"forecast|cluster|run|generation"):
         forecast_clusters(np.array(hits), generations, budget, together=together)
+
+
+def _groups_that_part(rng: np.random.Generator, generations: int, rates: np.ndarray, kept: float) -> np.ndarray:
+    """(clusters, generations) of groups of five: each cluster comes with its group with this chance, or by itself."""
+    called = rng.random((len(rates), generations)) < rates[:, None] / kept
+    hits = np.repeat(called, 5, axis=0) & (rng.random((5 * len(rates), generations)) < kept)
+    return np.asarray(hits)
+
+
+# Rates of the groups, the chance to come with one's group, and how much narrower knowing who parts makes the interval.
+PROFILES = {
+    "zipf": (0.15 / np.arange(1, 101), 1.0, 1.0),
+    "two levels": (np.r_[np.full(20, 0.03), np.full(80, 8e-4)], 1.0, 1.0),
+    "near-duplicates that part": (0.15 / np.arange(1, 101), 0.4, 0.9),
+    "near-duplicates that hardly meet": (np.full(100, 2e-3), 0.15, 1.0),
+}
+
+
+@pytest.mark.parametrize("case", list(PROFILES))
+def test_a_forecast_that_knows_who_parts_holds_in_92_to_98_percent_of_runs(case: str) -> None:
+    rng, generations, (rates, kept, narrowing) = np.random.default_rng(21), 400, PROFILES[case]
+    held, widths = 0, []
+    for _ in range(250):
+        hits = _groups_that_part(rng, 2 * generations, rates, kept)
+        counts, first = hits[:, :generations].sum(axis=1), hits[:, :generations].argmax(axis=1)
+        together, fate = hits_together(counts, first, generations), same_fate(counts, first)
+        found = forecast_clusters(counts, generations, 2 * generations, together=together, fate=fate)
+        careful = forecast_clusters(counts, generations, 2 * generations, together=together)
+        held += bool(found.low <= np.count_nonzero(hits.any(axis=1)) <= found.high)
+        widths.append((found.high - found.low, careful.high - careful.low))
+    assert 0.92 <= held / 250 <= 0.985
+    known, careful_width = np.mean(widths, axis=0)
+    assert known <= 1.02 * narrowing * careful_width
+
+
+def test_same_fate_by_hand() -> None:
+    # Of three clusters that generation 4 hit first, two were hit once and one twice; two others began alone.
+    fate = same_fate(np.array([1, 1, 2, 1, 3, 0]), np.array([4, 4, 4, 5, 6, -1]))
+    assert fate.pairs.tolist() == [2, 0, 0, 0, 0, 0, 0, 0]
+    assert fate.share == pytest.approx(2 / 6)
+    assert same_fate(np.array([0, 1]), np.array([-1, 2])).share == 0

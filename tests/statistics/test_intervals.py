@@ -15,6 +15,7 @@ from auditkit.statistics.intervals import (
     expected_new_clusters,
     mean_difference_interval,
     poisson_interval,
+    weighted_poisson_interval,
 )
 
 counts = st.integers(0, 3000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
@@ -124,3 +125,25 @@ def test_mean_difference_interval_is_welch() -> None:
 def test_mean_difference_needs_two_values_a_side() -> None:
     with pytest.raises(ValueError):
         mean_difference_interval(np.array([1.0]), np.array([1.0, 2.0]))
+
+
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=8), st.floats(0.01, 5))
+def test_equal_weights_give_the_poisson_interval_of_the_sum(hits: list[int], weight: float) -> None:
+    ends = weighted_poisson_interval(hits, np.full(len(hits), weight))
+    assert ends == pytest.approx([weight * end for end in poisson_interval(sum(hits))])
+
+
+@pytest.mark.parametrize("scale", [0.3, 2.0, 20.0])
+def test_a_weighted_sum_is_held_in_at_least_95_percent_of_runs(scale: float) -> None:
+    rng = np.random.default_rng(11)
+    means, weights = scale * np.array([0.2, 1.0, 3.0, 0.5]), np.array([4.0, 1.0, 0.3, 2.0])
+    truth = float(means @ weights)
+    ends = [weighted_poisson_interval(row, weights) for row in rng.poisson(means, (1500, 4))]
+    assert np.mean([low <= truth <= high for low, high in ends]) >= 0.945
+    assert min(high for _, high in ends) > 0
+
+
+@pytest.mark.parametrize(("counts", "weights"), [([], []), ([-1], [1]), ([1], [0]), ([1, 2], [1, -1])])
+def test_what_is_no_weighted_sum_is_refused(counts: list[int], weights: list[float]) -> None:
+    with pytest.raises(ValueError, match="weights"):
+        weighted_poisson_interval(counts, weights)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditkit.statistics.means import t_interval
+from auditkit.statistics.means import share_interval, t_interval
 
 VALUES = st.lists(st.floats(-100, 100), min_size=2, max_size=20)
 
@@ -48,3 +48,37 @@ def test_what_has_no_interval_is_refused(values: list[float]) -> None:
 def test_a_confidence_outside_0_to_1_is_refused(confidence: float) -> None:
     with pytest.raises(ValueError, match="confidence"):
         t_interval([1.0, 2.0], confidence)
+
+
+SHARES = st.lists(st.floats(0, 1), min_size=1, max_size=50)
+
+
+@given(values=SHARES)
+def test_an_interval_of_a_share_holds_the_mean_and_stays_in_bounds(values: list[float]) -> None:
+    low, high = share_interval(values)
+    assert 0 <= low <= math.fsum(values) / len(values) + 1e-12 and math.fsum(values) / len(values) - 1e-12 <= high <= 1
+    wide = share_interval(values, 0.99)
+    assert wide[0] <= low and high <= wide[1]
+
+
+def test_a_share_that_is_always_whole_is_not_known_to_a_point() -> None:
+    assert share_interval([1.0]) == (0.0, 1.0)
+    low, high = share_interval([1.0] * 100)
+    assert high == 1 and 1 - low == pytest.approx(7 * math.log(80) / (3 * 99))
+
+
+@pytest.mark.parametrize(("alpha", "beta"), [(0.5, 0.5), (30, 1), (1, 30), (2, 2)])
+def test_the_interval_of_a_share_holds_the_truth(alpha: float, beta: float) -> None:
+    import numpy as np
+
+    draws = np.random.default_rng(4).beta(alpha, beta, size=(400, 60))
+    held = [low <= alpha / (alpha + beta) <= high for low, high in (share_interval(row.tolist()) for row in draws)]
+    assert sum(held) >= 0.95 * len(held)
+
+
+@pytest.mark.parametrize("values", [[], [1.1], [-0.1], [math.nan]])
+def test_what_is_no_share_is_refused(values: list[float]) -> None:
+    with pytest.raises(ValueError, match=r"in \[0, 1\]"):
+        share_interval(values)
+    with pytest.raises(ValueError, match="confidence"):
+        share_interval([0.5], 1.0)

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import expit
 
-from auditkit.statistics.intervals import clopper_pearson, distinct_interval
+from auditkit.statistics.intervals import clopper_pearson, distinct_interval, poisson_interval
 from auditkit.statistics.power import (
     best_adjusted_coverage_high,
     best_adjusted_rate_high,
     best_coverage_high,
     best_rate_high,
     controls_for_fpr,
+    coverage_test,
     rate_bound,
+    rate_test,
+    records_for_auc,
     records_for_coverage,
     samples_for_rate,
     smallest_raw_rate_limit,
@@ -63,3 +69,89 @@ def test_best_adjusted_figures() -> None:
 
 def test_raw_rates_keep_their_distance_from_the_calibration() -> None:
     assert smallest_raw_rate_limit(0.01) == pytest.approx(0.05)
+
+
+SHARES = st.floats(0.01, 0.4)
+
+
+def _defined(size: int | None) -> int:
+    assert size is not None
+    return size
+
+
+@given(limit=SHARES, adjusted=st.booleans())
+@settings(max_examples=12)
+def test_the_size_to_detect_is_the_smallest_that_always_does(limit: float, adjusted: bool) -> None:
+    test = rate_test(limit, 2 * limit, adjusted=adjusted)
+    size = test.size_for(0.8)
+    assert size is not None
+    later = np.unique(np.linspace(size, 2 * size + 20, 60).round().astype(int)).tolist()
+    assert min(test.power(n) for n in later) >= 0.8
+    assert size == 1 or test.power(size - 1) < 0.8
+
+
+@given(limit=SHARES, factor=st.floats(1.05, 3), adjusted=st.booleans())
+@settings(max_examples=12)
+def test_a_stricter_limit_or_more_certainty_takes_more(limit: float, factor: float, adjusted: bool) -> None:
+    sizes = [_defined(rate_test(one, 2 * one, adjusted=adjusted).size_for(0.8)) for one in (limit / factor, limit)]
+    assert sizes[0] >= sizes[1] >= samples_for_rate(limit)
+    test = rate_test(limit, 2 * limit, adjusted=adjusted)
+    assert _defined(test.size_for(0.95)) >= _defined(test.size_for(0.8))
+    noisy, plain = rate_test(limit, 2 * limit, adjusted=True), rate_test(limit, 2 * limit)
+    assert _defined(noisy.size_for(0.8)) >= _defined(plain.size_for(0.8))
+
+
+@pytest.mark.parametrize("adjusted", [False, True])
+@pytest.mark.parametrize(("limit", "samples"), [(0.01, 1300), (0.05, 250), (0.2, 90)])
+def test_power_is_what_audits_of_such_a_model_show(limit: float, samples: int, adjusted: bool) -> None:
+    hits = np.random.default_rng(1).binomial(samples, 2 * limit, 20_000)
+    low = clopper_pearson(hits, samples)[0]
+    if adjusted:
+        noise = clopper_pearson(0, samples)[1]
+        low = hits / samples - np.hypot(hits / samples - low, noise)
+    assert rate_test(limit, 2 * limit, adjusted=adjusted).power(samples) == pytest.approx(
+        np.mean(low > limit), abs=0.011
+    )
+
+
+@pytest.mark.parametrize("controls", [None, 500, 2000])
+def test_power_of_coverage_is_no_more_than_distinct_records_show(controls: int | None) -> None:
+    # 5,000 records, 100 of which a run finds by the Poisson law; the limit is half of that.
+    test = coverage_test(0.01, 0.02, controls)
+    hits = np.random.default_rng(2).poisson(100, 20_000)
+    low = np.array([poisson_interval(count)[0] / 5000 for count in range(hits.max() + 1)])[hits]
+    noise = poisson_interval(0)[1] / controls if controls else 0.0
+    low = hits / 5000 - np.hypot(hits / 5000 - low, noise)
+    assert test.power(5000) == pytest.approx(np.mean(low > 0.01), abs=0.011)
+
+
+def test_coverage_needs_controls_enough_and_more_of_them_need_fewer_records() -> None:
+    sizes = [_defined(coverage_test(0.05, 0.1, controls).size_for(0.8)) for controls in (150, 500, 5000, None)]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[-1] >= records_for_coverage(0.05)
+    assert coverage_test(0.05, 0.1, 60).size_for(0.8) is None  # their own noise alone is more than the limit
+
+
+@given(limit=st.floats(0.51, 0.95))
+def test_so_many_records_and_no_fewer_keep_a_coin_under_a_limit(limit: float) -> None:
+    def high(n: int) -> float:
+        return float(expit(4 * 1.959964 * np.sqrt((2 * n + 1) / (12 * n**2))))
+
+    enough = records_for_auc(limit)
+    assert high(enough) <= limit + 1e-6
+    assert enough == 1 or high(enough - 1) > limit - 1e-6
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: rate_test(0, 0.1),
+        lambda: rate_test(0.5, 1),
+        lambda: coverage_test(0, 0.1),
+        lambda: coverage_test(0.6, 1.2),
+        lambda: records_for_auc(0.5),
+    ],
+)
+def test_what_no_size_can_show_is_refused(call: Callable[[], object]) -> None:
+    with pytest.raises(ValueError, match="limit"):
+        call()

@@ -1,0 +1,149 @@
+"""Leaks by whose they are, and the records to remove: in the report up to its cap, in the evidence all of them."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import get_args
+
+import numpy as np
+
+from auditkit.auditing.context import Context
+from auditkit.auditing.prepare import PreparedDataset
+from auditkit.auditing.score import Scores
+from auditkit.corpus.identity import keyed_id
+from auditkit.files import replacing
+from auditkit.records import Record
+from auditkit.report.scored import Attribution, GroupKind, LeakGroup, Removal
+from auditkit.scoring.attribution import Leaks, Removals, cluster_records, end_to_end, group_counts, leaks, removals
+
+MOST_GROUPS = 40  # of one kind: a tag may be as rare as a record
+COLUMNS = ("rank", "dataset", "file", "line", "record", "records_in_cluster", "generations", "risk_per_record")
+
+
+@dataclass(frozen=True)
+class _Leaking:
+    """One dataset with a threshold: what leaked of it, and what to remove."""
+
+    data: PreparedDataset
+    leaks: Leaks
+    removals: Removals
+
+
+def attribution(context: Context, scores: Scores) -> Attribution | None:
+    """Groups and removals of every dataset in its first view; None where no dataset has a threshold.
+
+    Writes the whole removal lists beside the evidence.
+    """
+    found = [_leaking(context, data, scores) for data in context.datasets]
+    leaking = [one for one in found if one is not None]
+    if not leaking:
+        return None
+    for one in leaking:
+        _write_list(context, one)
+    cap = max(1, context.policy.report.max_findings // len(context.datasets))
+    groups = [_groups(leaking, by) for by in get_args(GroupKind)]
+    return Attribution(
+        groups=[group for of_kind in groups for group in of_kind[:MOST_GROUPS]],
+        groups_total=sum(map(len, groups)),
+        removals=[removal for one in leaking for removal in _shown(context, one, cap)],
+        removals_total=sum(len(one.removals.record) for one in leaking),
+    )
+
+
+def _leaking(context: Context, data: PreparedDataset, scores: Scores) -> _Leaking | None:
+    view = data.views[0]
+    threshold = scores.calibrations[data.name, view].threshold
+    if threshold is None:
+        return None
+    keys = [(attack.label, data.name, view) for attack in context.policy.prefix_attacks]
+    found = leaks(
+        data.clusters,
+        np.logical_or.reduce([scores.coverage[key].members.record_hit for key in keys]),
+        np.concatenate([scores.matches[key].record for key in keys]),
+        np.concatenate([scores.matches[key].score for key in keys]),
+        threshold,
+    )
+    return _Leaking(data, found, removals(found))
+
+
+_NAMES: dict[GroupKind, Callable[[PreparedDataset, Record], tuple[str, ...]]] = {
+    "dataset": lambda data, _: (data.name,),
+    "owner": lambda data, _: (data.section.owner,),
+    "licence": lambda data, _: (data.section.licence,),
+    "tag": lambda _, record: record.tags or ("",),
+}
+
+
+def _names(leaking: Sequence[_Leaking], by: GroupKind) -> Iterator[tuple[str, ...]]:
+    """The groups of each record, all datasets end to end."""
+    return (_NAMES[by](one.data, record) for one in leaking for record in one.data.members.records)
+
+
+def _groups(leaking: Sequence[_Leaking], by: GroupKind) -> list[LeakGroup]:
+    """The groups of one kind, those with most leaked records first. No group of tags where there is no tag."""
+    names: dict[str, int] = {}
+    sizes = np.fromiter(map(len, _names(leaking, by)), np.int64)
+    group = np.fromiter((names.setdefault(name, len(names)) for each in _names(leaking, by) for name in each), np.int64)
+    if by == "tag" and set(names) <= {""}:
+        return []
+    record = np.repeat(np.arange(len(sizes)), sizes)
+    counts = group_counts(end_to_end([one.leaks for one in leaking]), record, group, len(names))
+    made = [
+        LeakGroup(by=by, name=name, **{field: int(values[number]) for field, values in vars(counts).items()})
+        for name, number in names.items()
+    ]
+    return sorted(made, key=lambda found: (-found.records_leaked, -found.generations, found.name))
+
+
+def _shown(context: Context, one: _Leaking, cap: int) -> list[Removal]:
+    return [_removal(context, one, place) for place in range(min(cap, len(one.removals.record)))]
+
+
+def _removal(context: Context, one: _Leaking, place: int) -> Removal:
+    data, found = one.data, one.removals
+    record = data.members.records[int(found.record[place])]
+    return Removal(
+        dataset=data.name,
+        record=_record_id(context, data, record),
+        record_index=record.index,
+        file=record.file,
+        line=record.line,
+        owner=data.section.owner,
+        licence=data.section.licence,
+        tags=list(record.tags),
+        records=int(found.records[place]),
+        generations=int(found.generations[place]),
+        risk_per_record=float(found.risk_per_record[place]),
+        cumulative=float(found.cumulative[place]),
+    )
+
+
+def _record_id(context: Context, data: PreparedDataset, record: Record) -> str:
+    return keyed_id(context.secret, "rec", f"{data.name}/{record.id}")
+
+
+def _write_list(context: Context, one: _Leaking) -> None:
+    """One line a record to remove; the records of a cluster share a rank, and go together."""
+    with (
+        replacing(context.run.removals_file(one.data.name)) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as stream,
+    ):
+        writer = csv.writer(stream)
+        writer.writerow(COLUMNS)
+        writer.writerows(_lines(context, one))
+
+
+def _lines(context: Context, one: _Leaking) -> Iterator[tuple[str | int | float, ...]]:
+    data, found = one.data, one.removals
+    for place, indices in enumerate(cluster_records(one.leaks.clusters, found.cluster)):
+        figures = (int(found.records[place]), int(found.generations[place]), float(found.risk_per_record[place]))
+        for record in (data.members.records[int(index)] for index in indices):
+            where = (_as_path(record.file), record.line, _record_id(context, data, record))
+            yield (place + 1, data.name, *where, *figures)
+
+
+def _as_path(file: str) -> str:
+    """The same path, but nothing that a spreadsheet would take for a formula."""
+    return f"./{file}" if file[:1] in set("=+-@\t\r") else file

@@ -1,0 +1,46 @@
+"""What removing records takes away: the share of leaking generations against the records that it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Any
+
+from auditkit.report.chart_parts import ATTACK_STYLE, Drawn, panels, percent_axis
+from auditkit.report.scored import Removal
+from auditkit.report.svg import label
+
+FEWEST = 3  # removals: less is said by the table
+MOST_PANELS = 12
+
+
+def removal_charts(removals: Sequence[Removal]) -> list[Drawn]:
+    """One panel a dataset with a list worth drawing."""
+    datasets = dict.fromkeys(removal.dataset for removal in removals)
+    lists = [[removal for removal in removals if removal.dataset == name] for name in datasets]
+    drawn = [each for each in lists if len(each) >= FEWEST][:MOST_PANELS]
+    if not drawn:
+        return []
+    figure, cells = panels(len(drawn), 1.7, 2, hspace=0.75)
+    for axes, each in zip(cells, drawn, strict=True):
+        _curve(axes, each)
+    cells[0].set_ylabel("share taken away")
+    caption = "What is taken away by removing the listed records, in the order of the list (a dot a cluster)."
+    return [("attribution", caption, figure)]
+
+
+def _curve(axes: Any, removals: Sequence[Removal]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    marker, line, colour = ATTACK_STYLE[0]
+    costs = [0, *accumulate(removal.records for removal in removals)]
+    shares = [0.0, *(removal.cumulative for removal in removals)]
+    look: Any = {"marker": marker, "linestyle": line, "color": colour, "linewidth": 1.2, "markersize": 2.6}
+    axes.plot(costs, shares, **look)
+    axes.set_title(label(removals[0].dataset, 40))
+    axes.set_xlabel("records removed")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+    axes.set_ylim(-0.03 * shares[-1], 1.12 * shares[-1])
+    axes.grid(axis="y")
+    percent_axis(axes.yaxis)

@@ -1,0 +1,125 @@
+"""How the rates against members and against controls fall as the threshold rises, over equally many records of each.
+
+The best of many scores is higher than the best of few, and a long text scores unlike a short one: members are drawn to
+as many as there are controls, at random or with the controls' lengths.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from auditkit.scoring.base import Index, Vectors
+from auditkit.scoring.calibration import HIGHEST_THRESHOLD
+from auditkit.scoring.coverage import DRAWS
+from auditkit.scoring.exact_search import exact_best
+from auditkit.statistics.matching import length_strata
+
+LOWEST, STEP = 0.5, 0.025
+GENERATIONS_AT_ONCE = 8192
+MOST_PAIRS = 100_000_000_000  # compared for one curve: minutes on two cores; beyond it, generations are thinned out
+
+Flags = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class DrawnHits:
+    """In how many generations the best score against each draw reaches each threshold.
+
+    ``thresholds`` (t,) ascending; ``members`` and ``controls`` (draws, t); ``scored`` generations were searched for;
+    ``records`` are in each draw, 0 where there is none to compare.
+    """
+
+    thresholds: Floats
+    members: Index
+    controls: Index
+    scored: int
+    records: int
+
+    def at(self, threshold: float) -> tuple[Index, Index]:
+        """(draws,) generations that reach one of the thresholds, against members and against controls.
+
+        Raises:
+            ValueError: it is none of them.
+        """
+        (found,) = np.nonzero(self.thresholds == threshold)
+        if not found.size:
+            raise ValueError("no such threshold was counted")
+        return self.members[:, found[0]], self.controls[:, found[0]]
+
+
+def threshold_grid(threshold: float | None) -> Floats:
+    """(t,) ascending thresholds from 0.5 to 1 in steps of 0.025, and the one in use.
+
+    The last is 1 but for the rounding of a float32 score, so that identical texts reach it.
+    """
+    steps = np.round(np.arange(LOWEST, 1, STEP), 6)
+    return np.unique([*steps, HIGHEST_THRESHOLD, *([] if threshold is None else [threshold])])
+
+
+def length_subsets(members: npt.ArrayLike, controls: npt.ArrayLike, seed: int) -> tuple[Flags, Flags]:
+    """Random subsets of both sides that hold equally many records of each stratum of length.
+
+    Args:
+        members, controls: (n,) and (m,) lengths.
+        seed: of the draws.
+
+    Returns:
+        (draws, n) and (draws, m): the strata in the controls' proportions, as many records as both sides allow; no row
+        where no stratum holds records of both sides. Where a side needs no drawing, its rows are all the same.
+    """
+    strata = length_strata(members, controls)
+    count = int(max(strata.members.max(initial=-1), strata.controls.max(initial=-1))) + 1
+    ours, theirs = (np.bincount(side[side >= 0], minlength=count) for side in (strata.members, strata.controls))
+    if not theirs.any():
+        return np.zeros((0, strata.members.size), np.bool_), np.zeros((0, strata.controls.size), np.bool_)
+    share = min(1.0, float(np.min(ours[theirs > 0] / theirs[theirs > 0])))
+    take = np.floor(share * theirs + 1e-9).astype(np.int64)
+    random = np.random.default_rng([seed, 0x6C656E])
+    return _drawn(strata.members, take, random), _drawn(strata.controls, take, random)
+
+
+def _drawn(strata: Index, take: Index, random: np.random.Generator) -> Flags:
+    """(draws, n) so many of each stratum, drawn at random."""
+    subsets = np.zeros((DRAWS, strata.size), np.bool_)
+    for stratum, size in enumerate(take):
+        (inside,) = np.nonzero(strata == stratum)
+        for row in subsets:
+            row[random.choice(inside, size=size, replace=False)] = True
+    return subsets
+
+
+def count_hits(  # noqa: PLR0917 -- what is asked, of what, and how far
+    queries: Vectors, scored: Flags, vectors: Vectors, subsets: Flags, thresholds: Floats, every: int = 1
+) -> Index:
+    """(draws, t) scored generations whose best score against each subset of the vectors reaches each threshold.
+
+    Args:
+        queries: (n, d) of the generations, may be mapped from disk: blocks of them are read, once a draw.
+        scored: (n,) which of them count.
+        vectors: (m, d) of the records, may be mapped from disk.
+        subsets: (draws, m).
+        thresholds: (t,) ascending.
+        every: only each so-manieth generation is looked at.
+    """
+    reached = np.zeros((len(subsets), len(thresholds)), np.int64)
+    bars = thresholds.astype(np.float32)
+    for place, subset in enumerate(subsets):
+        if place and np.array_equal(subset, subsets[place - 1]):
+            reached[place] = reached[place - 1]
+            continue
+        drawn = np.asarray(vectors[np.flatnonzero(subset)])
+        for start in range(0, len(queries), every * GENERATIONS_AT_ONCE):
+            rows = slice(start, start + every * GENERATIONS_AT_ONCE, every)
+            _, scores = exact_best(np.ascontiguousarray(queries[rows]), drawn)
+            best = np.sort(scores[scored[rows]])
+            reached[place] += len(best) - np.searchsorted(best, bars, side="left")
+    return reached
+
+
+def thinning(generations: int, subsets: int, records: int) -> int:
+    """Each so-manieth generation is looked at, so that a curve is made in minutes whatever the sizes: mostly 1."""
+    return max(1, -(-generations * subsets * records // MOST_PAIRS))
