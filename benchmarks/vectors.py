@@ -26,6 +26,7 @@ JUDGED = 4000  # queries whose recall is compared
 FAISS_M, FAISS_EF_CONSTRUCTION = 32, 40  # what faiss takes by itself
 FAISS_EFFORTS = (16, 32, 64, 128, 256, 512, 1024, 2048)
 CLOSE = 1e-6  # float32 products of faiss against exact scores
+WANTED = 0.999  # recall; more than that is nobody's aim
 
 
 def vectors(repeats: int = 1, n: int = SIZE) -> list[Entry]:
@@ -92,7 +93,7 @@ def approximate(case: Case) -> list[Entry]:
             ours,
             theirs.seconds,
             more,
-            identical=theirs.recall <= recall,
+            identical=min(recall, theirs.recall) >= WANTED - 0.001,
         )
     ]
 
@@ -136,7 +137,7 @@ def _faiss_graph(case: Case, truth: Scores, near: np.ndarray[Any, Any], recall: 
         index.hnsw.efSearch = ef
         score = index.search(case.queries[: len(truth)][near], 1)[0][:, 0]
         reached = float(np.mean(score >= truth[near] - CLOSE))
-        if reached >= recall:
+        if reached >= min(recall, WANTED):
             break
     before = time.perf_counter()
     index.search(case.queries, 1)

@@ -74,9 +74,7 @@ def _null_scores(sides: Sides) -> tuple[Scores, IndexUse]:
 
     Exact whatever the policy's index: a missed neighbour would lower the threshold, and controls are few.
     """
-    search = ExactSearch(
-        sides.members, nearest_queries=False, reason="every control was compared with every record"
-    )
+    search = ExactSearch(sides.members, nearest_queries=False, reason="every control was compared with every record")
     _, scores = added(search, sides.controls)
     return scores, search.use
 

@@ -16,11 +16,10 @@ from auditkit.auditing.context import Context
 from auditkit.auditing.nearest import Nearest, SideIndexes, stored_nearest
 from auditkit.auditing.run_folder import RunFolder
 from auditkit.auditing.sides import Sides
+from auditkit.auditing.string_matches import Columns, StringMatching
 from auditkit.files import replacing
 from auditkit.records import Generation, View
 from auditkit.scoring.base import IndexUse, Scores, Vectors
-from auditkit.scoring.string_pairs import MEASURES
-from auditkit.scoring.strings import StringIndex
 
 Integers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -74,48 +73,40 @@ class AttackMatches:
         return self.unscored / len(self.complete) if len(self.complete) else 1.0
 
 
-def match_attack(
-    context: Context, attack: str, indexes: SideIndexes, queries: Vectors, threshold: float | None
+def match_attack(  # noqa: PLR0917 - what is searched, for what, and how
+    context: Context,
+    attack: str,
+    indexes: SideIndexes,
+    queries: Vectors,
+    threshold: float | None,
+    strings: StringMatching,
 ) -> AttackMatches:
     """Match what is not yet matched, and read it back; what was reached at the threshold is written on the way."""
     sides = indexes.sides
     path = context.run.matches_file(attack, sides.dataset.name, sides.view)
     if not path.exists():
-        _write(path, context, attack, sides, stored_nearest(context, attack, indexes, queries, threshold))
+        nearest = stored_nearest(context, attack, indexes, queries, threshold)
+        _write(path, context.run, sides, nearest, (attack, strings.columns(attack, sides.dataset, sides.view)))
     return _read(path, attack, sides.dataset.name, sides.view)
 
 
-def _write(path: Path, context: Context, attack: str, sides: Sides, nearest: Nearest) -> None:
-    """Nearest member and control by embedding are known; the strings, a batch of generations at a time."""
+def _write(path: Path, run: RunFolder, sides: Sides, nearest: Nearest, found: tuple[str, Columns]) -> None:
+    """What vectors and strings found, beside each other, a batch of generations at a time."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    attack, by_strings = found
     by_vectors = {name: getattr(nearest, name) for name in ("record", "score", "control", "control_score")}
-    strings = StringIndex(sides.dataset.members.texts(sides.view))
     schema = pa.schema(_arrow_types()).with_metadata({"index": json.dumps(asdict(nearest.index))})
-    label = f"match {attack} with {sides.dataset.name}, {sides.view}"
-    with (
-        replacing(path) as temporary,
-        pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
-        context.progress.stage(label, len(nearest.record), "generations") as stage,
-    ):
-        for start, batch in _batches(context.run, attack):
+    with replacing(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        for start, batch in _batches(run, attack):
             columns: dict[str, Any] = {
                 "ordinal": [generation.ordinal for generation in batch],
                 "complete": [generation.complete(sides.view) for generation in batch],
             }
-            columns |= {name: column[start : start + len(batch)] for name, column in by_vectors.items()}
-            columns |= _string_columns(strings, sides.dataset.seen_texts(batch, sides.view), context)
+            rows = slice(start, start + len(batch))
+            columns |= {name: column[rows] for name, column in (by_vectors | by_strings).items()}
             writer.write_table(pa.table(columns, schema=schema))
-            stage.advance(len(batch))
-
-
-def _string_columns(strings: StringIndex, texts: list[str], context: Context) -> dict[str, Any]:
-    columns: dict[str, Any] = {}
-    for measure in MEASURES:
-        found, similarity = strings.best(texts, measure, context.policy.scoring.string_floor)
-        columns |= {f"{measure}_record": found, measure: similarity}
-    return columns
 
 
 def _arrow_types() -> dict[str, Any]:

@@ -14,6 +14,7 @@ from auditkit.auditing.match import AttackMatches, match_attack
 from auditkit.auditing.nearest import SideIndexes
 from auditkit.auditing.prepare import PreparedDataset
 from auditkit.auditing.sides import Sides
+from auditkit.auditing.string_matches import StringMatching
 from auditkit.auditing.thresholds import ThresholdHits, stored_threshold_hits
 from auditkit.auditing.vectors import in_batches, stored_vectors
 from auditkit.corpus.base import Corpus
@@ -35,13 +36,16 @@ class Scores:
 
 def score(context: Context) -> Scores:
     """Score every attack's generations against every dataset, view by view."""
-    with opened_embedding(context.policy, context.secret, context.log, context.progress) as embedding:
-        found = _scored(context, embedding)
+    with (
+        opened_embedding(context.policy, context.secret, context.log, context.progress) as embedding,
+        StringMatching(context) as strings,
+    ):
+        found = _scored(context, embedding, strings)
     context.log.append("embedded", **asdict(embedding.counts))
     return replace(found, embedded=embedding.counts)
 
 
-def _scored(context: Context, embedding: TextEmbedding) -> Scores:
+def _scored(context: Context, embedding: TextEmbedding, strings: StringMatching) -> Scores:
     found = Scores()
     for dataset in context.datasets:
         for view in dataset.views:
@@ -53,7 +57,9 @@ def _scored(context: Context, embedding: TextEmbedding) -> Scores:
             for attack in context.policy.prefix_attacks:
                 key = (attack.label, dataset.name, view)
                 queries = _generation_vectors(context, embedding, attack, dataset, view)
-                found.matches[key] = match_attack(context, attack.label, indexes, queries, calibration.threshold)
+                found.matches[key] = match_attack(
+                    context, attack.label, indexes, queries, calibration.threshold, strings
+                )
                 found.coverage[key] = read_coverage(context.run.coverage_file(*key))
                 if view == dataset.views[0]:
                     hits = stored_threshold_hits(context, found.matches[key], sides, queries, calibration.threshold)

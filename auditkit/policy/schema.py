@@ -140,9 +140,10 @@ class DatasetSection(Section):
     near_controls: Literal["refuse", "exclude", "keep"] = Field(
         default="refuse",
         description=(
-            "What becomes of controls that nearly repeat a member (Levenshtein similarity of the whole records at least "
-            "scoring.string_threshold), which would hide leaks: an error that names them, left out and counted, or kept "
-            "with a caution that forbids a pass. A control whose prompt is a member's to the letter is always an error."
+            "What becomes of controls that nearly repeat a member (Levenshtein similarity of whole records at least "
+            "scoring.string_threshold), which would hide leaks: an error that names them, left out and counted, or "
+            "kept with a caution that forbids a pass. A control whose prompt is a member's to the letter is always an "
+            "error."
         ),
     )
     max_bad_share: Share = Field(default=0.0, description="Share of bad lines that is still accepted.")

@@ -1,0 +1,101 @@
+"""The string matches of every attack: in turn with the vectors, or beside an embedder that waits for the network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from threading import Event
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from auditkit.auditing import generations
+from auditkit.auditing.context import Context
+from auditkit.auditing.prepare import PreparedDataset
+from auditkit.auditing.progress import Silent
+from auditkit.files import replacing
+from auditkit.records import View
+from auditkit.scoring.string_pairs import MEASURES
+from auditkit.scoring.strings import StringIndex
+
+TEXTS_AT_ONCE = 1 << 16  # of a very large dataset the search counts the characters anew for each batch
+
+Columns = dict[str, Any]
+Key = tuple[str, str, View]
+
+
+class StringMatching:
+    """Best string matches by attack, dataset and view, kept as scratch files: a resumed run does not search again.
+
+    Where texts are embedded by somebody else's machine, the searches run in a thread of their own from the start, and
+    ``columns`` waits for the one that it is asked for. Otherwise both would want the same cores: each search is done
+    when it is asked for.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._stopped = Event()
+        self._pool = ThreadPoolExecutor(1) if context.policy.scoring.embedder.external else None
+        self._begun: dict[Key, Future[None]] = {}
+
+    def __enter__(self) -> Self:
+        if self._pool:
+            for dataset in self._context.datasets:
+                for view in dataset.views:
+                    for attack in self._context.policy.prefix_attacks:
+                        key = (attack.label, dataset.name, view)
+                        self._begun[key] = self._pool.submit(self._search, attack.label, dataset, view, Silent())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stopped.set()
+        if self._pool:
+            self._pool.shutdown(cancel_futures=True)
+
+    def columns(self, attack: str, dataset: PreparedDataset, view: View) -> Columns:
+        """``<measure>_record`` (n,) int64 and ``<measure>`` (n,) float64 of every generation of the attack."""
+        begun = self._begun.get((attack, dataset.name, view))
+        if begun is not None:
+            begun.result()
+        else:
+            self._search(attack, dataset, view, self._context.progress)
+        with np.load(self._path(attack, dataset, view)) as found:
+            return dict(found)
+
+    def _search(self, attack: str, dataset: PreparedDataset, view: View, progress: Any) -> None:
+        path = self._path(attack, dataset, view)
+        if path.exists():
+            return
+        index = StringIndex(dataset.members.texts(view))
+        floor = self._context.policy.scoring.string_floor
+        found: dict[str, list[Any]] = {}
+        label = f"match {attack} with {dataset.name}, {view}"
+        count = next(a.samples for a in self._context.policy.prefix_attacks if a.label == attack)
+        with progress.stage(label, count, "generations") as stage:
+            for texts in self._texts(attack, dataset, view):
+                for measure in MEASURES:
+                    record, similarity = index.best(texts, measure, floor)
+                    found.setdefault(f"{measure}_record", []).append(record)
+                    found.setdefault(measure, []).append(similarity)
+                stage.advance(len(texts))
+        with replacing(path) as temporary, temporary.open("wb") as stream:
+            np.savez(stream, allow_pickle=False, **{name: np.concatenate(parts) for name, parts in found.items()})
+
+    def _texts(self, attack: str, dataset: PreparedDataset, view: View) -> Iterator[list[str]]:
+        """The generations' texts, many at a time; their tokens are never held for more than a few."""
+        texts: list[str] = []
+        for batch in generations.read(self._context.run.generations_file(attack)):
+            if self._stopped.is_set():
+                raise RuntimeError("the run is over")  # seen by nobody: whoever waited has gone
+            texts += dataset.seen_texts(batch, view)
+            if len(texts) >= TEXTS_AT_ONCE:
+                yield texts
+                texts = []
+        yield texts
+
+    def _path(self, attack: str, dataset: PreparedDataset, view: View) -> Path:
+        return self._context.run.work / f"strings-{attack}+{dataset.name}+{view}.npz"
