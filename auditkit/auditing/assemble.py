@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import reduce
 from typing import Any
 
 from auditkit.auditing import figures
@@ -35,6 +36,7 @@ from auditkit.report.base import (
     RunInfo,
 )
 from auditkit.report.instrument import shipped_calibration
+from auditkit.scoring.base import IndexUse
 from auditkit.scoring.coverage import curve_points
 
 
@@ -120,8 +122,8 @@ def _index(key: tuple[str, View], scores: Scores) -> IndexInfo:
     """The search that missed most: of the calibration's null, and of every attack's generations."""
     calibrated = scores.calibrations[key].index
     uses = [found.index for (_, *of), found in scores.matches.items() if tuple(of) == key]
-    worst = min(uses, key=lambda use: use.recall_at_1)
-    if calibrated.recall_at_1 < worst.recall_at_1:
+    worst = reduce(IndexUse.worse, uses)
+    if not worst.misses and calibrated.recall_at_1 < worst.recall_at_1:
         return calibrated
     return calibrated.model_copy(update=asdict(worst))
 

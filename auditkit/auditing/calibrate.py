@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from auditkit.auditing.sides import Sides
 from auditkit.policy.schema import CalibrateFpr, Policy
 from auditkit.report.base import Calibration, IndexInfo, PositiveControl
 from auditkit.scoring.base import IndexUse, Scores
-from auditkit.scoring.calibration import calibrate
+from auditkit.scoring.calibration import best_of_clusters, calibrate
 from auditkit.scoring.exact_search import ExactSearch, added, exact_best
 from auditkit.scoring.positive_controls import (
     INFORMATIONAL_VARIANTS,
@@ -32,6 +35,7 @@ class DatasetCalibration:
     positive_controls: list[PositiveControl]
     index: IndexInfo
     fixed_doubt: str = ""  # why a threshold that the policy fixes means nothing here
+    evaluation_doubt: str = ""  # why a threshold that was calibrated does not do what it was set for
 
     @property
     def threshold(self) -> float | None:
@@ -42,8 +46,7 @@ class DatasetCalibration:
     def doubts(self) -> list[str]:
         """Why no verdict on this dataset can be better than inconclusive."""
         found = [f"{self.calibration.dataset}: {self.calibration.reason}."] if self.threshold is None else []
-        if self.fixed_doubt:
-            found.append(self.fixed_doubt)
+        found += [doubt for doubt in (self.fixed_doubt, self.evaluation_doubt) if doubt]
         for control in self.positive_controls:
             if control.required and control.tpr < LEAST_SENSITIVITY:
                 found.append(
@@ -66,7 +69,14 @@ def calibrate_dataset(policy: Policy, sides: Sides) -> DatasetCalibration:
         queries=use.queries,
         reason=use.reason,
     )
-    return DatasetCalibration(calibration, positives, index, _fixed_doubt(policy, calibration, null))
+    distinct = best_of_clusters(null, sides.dataset.control_clusters)
+    return DatasetCalibration(
+        calibration,
+        positives,
+        index,
+        _fixed_doubt(policy, calibration, distinct),
+        _evaluation_doubt(calibration, _distinct(sides, null, sides.dataset.evaluation)),
+    )
 
 
 def _null_scores(sides: Sides) -> tuple[Scores, IndexUse]:
@@ -79,9 +89,14 @@ def _null_scores(sides: Sides) -> tuple[Scores, IndexUse]:
     return scores, search.use
 
 
+def _distinct(sides: Sides, null: Scores, half: npt.NDArray[np.int64]) -> Scores:
+    """One score for each near-duplicate cluster of these controls."""
+    return best_of_clusters(null[half], sides.dataset.control_clusters[half])
+
+
 def _calibration(policy: Policy, sides: Sides, null: Scores) -> Calibration:
     setting = policy.scoring.semantic_threshold
-    to_set, to_evaluate = null[sides.dataset.calibration], null[sides.dataset.evaluation]
+    to_set, to_evaluate = (_distinct(sides, null, half) for half in sides.dataset.control_halves)
     declared, reason = None, ""
     if isinstance(setting, CalibrateFpr):
         found = calibrate(to_set, setting.calibrate_fpr)
@@ -127,17 +142,32 @@ def _fixed_doubt(policy: Policy, calibration: Calibration, null: Scores) -> str:
     share = max(calibration.fpr or 0.0, calibration.evaluation_fpr or 0.0)
     if share > MOST_CONTROLS_REACHING:
         return (
-            f"{of}: {share:.0%} of the controls reach the threshold that the policy fixes: what reaches it tells no "
-            "leak from chance."
+            f"{of}: {share:.0%} of the distinct controls reach the threshold that the policy fixes: what reaches it "
+            "tells no leak from chance."
         )
     reaching = int((null >= threshold).sum())
     if fixed_for_another(policy) and clopper_pearson(reaching, len(null))[1] > MOST_CONTROLS_REACHING:
         return (
             f"{of}: the policy fixes a threshold that was not published for the embedder {calibration.embedder}, and "
-            f"{len(null):,} controls, of which {reaching:,} reach it, are too few to show that no more than "
+            f"{len(null):,} distinct controls, of which {reaching:,} reach it, are too few to show that no more than "
             f"{MOST_CONTROLS_REACHING:.0%} of never-trained texts do. Calibrate it, or give more controls."
         )
     return ""
+
+
+def _evaluation_doubt(calibration: Calibration, null: Scores) -> str:
+    """Whether the half that did not set a calibrated threshold shows more false positives than it was set for."""
+    if calibration.threshold is None or calibration.declared_fpr is None or not len(null):
+        return ""
+    reaching = int((null >= calibration.threshold).sum())
+    low = clopper_pearson(reaching, len(null))[0]
+    if low <= calibration.declared_fpr:
+        return ""
+    return (
+        f"{calibration.dataset} ({calibration.view}): {reaching:,} of the {len(null):,} distinct evaluation controls "
+        f"reach the threshold, which was set for a false-positive rate of {calibration.declared_fpr:g}: the two halves "
+        "of the controls are not alike."
+    )
 
 
 def fixed_for_another(policy: Policy) -> bool:

@@ -36,8 +36,8 @@ def opened_embedding(policy: Policy, secret: bytes, log: EventLog, progress: Pro
     refuse_forbidden(policy)
     embedder = policy.scoring.embedder
 
-    def note_request(done: EmbeddingCounts) -> None:
-        log.append(EVENT, to=embedder.kind, texts=done.embedded, characters=done.characters)
+    def note_request(texts: int, characters: int) -> None:
+        log.append(EVENT, to=embedder.kind, texts=texts, characters=characters)
 
     on_call = note_request if embedder.external else None
     if not policy.scoring.cache:
@@ -97,7 +97,13 @@ def most_characters(policy: Policy, datasets: Sequence[PreparedDataset]) -> int:
             found += len(VARIANTS) * members * min(MEMBERS, len(texts)) // max(1, len(texts))
     views = max((len(data.views) for data in datasets), default=2)
     tokens = sum(attack.samples * attack.max_new_tokens for attack in policy.prefix_attacks)
-    return found + views * tokens * CHARACTERS_PER_TOKEN
+    return found + views * _readings(datasets) * tokens * CHARACTERS_PER_TOKEN
+
+
+def _readings(datasets: Sequence[PreparedDataset]) -> int:
+    """In how many ways the generations are read: each dataset's trace markers cut them in its own."""
+    with_trace = sum(data.trace is not None for data in datasets)
+    return max(1, with_trace + (with_trace < len(datasets)))
 
 
 def cache_folder(policy: Policy) -> Path:
@@ -114,7 +120,7 @@ class _ForgivingCache:
         self._cache: EmbeddingCache | None = None
         try:
             folder = _ignored_by_git(cache_folder(policy))
-            self._cache = EmbeddingCache.in_folder(folder, secret, policy.scoring.embedder.digest)
+            self._cache = EmbeddingCache.in_folder(folder, secret, policy.scoring.embedder.digest, progress.note)
         except CacheUnusableError as error:
             self._go_on_without(error)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from auditkit.auditing.lengths import cluster_strata
+from auditkit.auditing.lengths import cluster_match, lengths
 from auditkit.auditing.prepare import PreparedDataset
 from auditkit.auditing.score import Scores
 from auditkit.policy.schema import Policy
@@ -12,6 +12,8 @@ from auditkit.records import Estimate, View
 from auditkit.scoring import metrics
 from auditkit.scoring.length_matched import length_matched_coverage, length_matched_semantic_rate
 from auditkit.scoring.metrics import Scope
+from auditkit.scoring.string_pairs import reaches
+from auditkit.statistics.length_matching import match_lengths
 
 
 def estimates(policy: Policy, datasets: list[PreparedDataset], scores: Scores) -> list[Estimate]:
@@ -40,7 +42,7 @@ def _of_attack(policy: Policy, dataset: str, attack: str, view: View, scores: Sc
     yield metrics.string_memorisation_rate(scope, matches.levenshtein, matches.complete, threshold=string_threshold)
     yield metrics.string_memorisation_rate(scope, matches.indel, matches.complete, "indel", string_threshold)
     if threshold is not None:
-        semantic, string = matches.score >= threshold, matches.levenshtein >= string_threshold
+        semantic, string = matches.score >= threshold, reaches(matches.levenshtein, string_threshold)
         yield metrics.undercount_ratio(scope, semantic, string, matches.complete)
     yield from _gain_over_bos(policy, scope, scores)
 
@@ -52,9 +54,10 @@ def _length_matched(data: PreparedDataset, attack: str, view: View, scores: Scor
     if hits is None:
         return
     threshold = scores.calibrations[data.name, view].threshold
-    matches, coverage = scores.matches[attack, data.name, view], scores.coverage[attack, data.name, view]
-    yield length_matched_semantic_rate(scope, hits.by_length, threshold, matches.unscored)
-    yield length_matched_coverage(scope, coverage.members, coverage.controls, cluster_strata(data, view))
+    coverage = scores.coverage[attack, data.name, view]
+    drawn = match_lengths(*lengths(data, view))
+    yield length_matched_semantic_rate(scope, hits.by_length, threshold, hits.by_length.unscored, drawn)
+    yield length_matched_coverage(scope, coverage.members, coverage.controls, cluster_match(data, view))
 
 
 def _gain_over_bos(policy: Policy, scope: Scope, scores: Scores) -> Iterator[Estimate]:

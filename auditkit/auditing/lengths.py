@@ -7,7 +7,7 @@ import numpy as np
 from auditkit.auditing.prepare import Labels, PreparedDataset
 from auditkit.records import View
 from auditkit.report.scored import LengthCheck
-from auditkit.statistics.matching import Strata, length_strata
+from auditkit.statistics.length_matching import LengthMatch, match_lengths
 from auditkit.statistics.roc import UndefinedError, auc
 
 
@@ -38,13 +38,13 @@ def lengths(data: PreparedDataset, view: View) -> tuple[Labels, Labels]:
     return members, controls[data.evaluation]
 
 
-def cluster_strata(data: PreparedDataset, view: View) -> Strata:
+def cluster_match(data: PreparedDataset, view: View) -> LengthMatch:
     """Strata of length of the clusters of both sides, by label from the lowest; a cluster is as long as its first."""
     members, controls = lengths(data, view)
     first = [
         np.unique(labels, return_index=True)[1] for labels in (data.clusters, data.control_clusters[data.evaluation])
     ]
-    return length_strata(members[first[0]], controls[first[1]])
+    return match_lengths(members[first[0]], controls[first[1]])
 
 
 def _characters(texts: list[str]) -> Labels:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -53,8 +53,10 @@ class SideIndexes:
         return self._opened("controls", self.sides.evaluation)
 
     def _opened(self, side: str, vectors: Vectors) -> VectorIndex:
-        store = IndexStore(index_folder(self._context), self._context.secret)
-        return self._context.policy.scoring.index.open(vectors, self._choice(side, vectors), store)
+        scoring = self._context.policy.scoring
+        # A graph holds every vector: where none may be kept between audits, no graph may either.
+        store = IndexStore(index_folder(self._context), self._context.secret) if scoring.cache else None
+        return scoring.index.open(vectors, self._choice(side, vectors), store)
 
     def _choice(self, side: str, vectors: Vectors) -> IndexChoice:
         """Made once a run: measured costs differ from one process to the next."""
@@ -101,7 +103,13 @@ def search_attack(
             stage.advance(len(block))
     covered = SideCoverage(*(side.result() for side in counted))
     write_coverage(context.run.coverage_file(attack, sides.dataset.name, sides.view), covered)
-    _write(_path(context, attack, sides), _nearest(sides, found[0], found[1], searches[0].use))
+    _write(_path(context, attack, sides), _nearest(sides, found[0], found[1], _use(searches)))
+
+
+def _use(searches: list[Search]) -> IndexUse:
+    """Of the searches of members and of controls, the one that missed more."""
+    members, controls = (search.use for search in searches)
+    return members.worse(replace(controls, reason=f"of the controls: {controls.reason}"))
 
 
 def _coverages(sides: Sides, threshold: float | None, seed: int, searches: list[Search]) -> list[Coverage]:

@@ -182,7 +182,7 @@ def _needs(policy: Policy, datasets: list[PreparedDataset], parameters: int, out
     characters = most_characters(policy, datasets)
     cost = policy.scoring.embedder.estimated_cost(characters)
     if cost:
-        found.tell("needs", f"money: at most about {cost:,.2f} US dollars for {characters:,} characters of embeddings")
+        found.tell("needs", f"money: at most about {cost:,.2f} US dollars for {characters:,} characters to embed")
 
 
 def _tokens_read(policy: Policy, datasets: list[PreparedDataset]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from auditkit.auditing.lengths import length_check
+from auditkit.auditing.near_controls import near_prompts_sentence
 from auditkit.auditing.prepare import PreparedDataset
 from auditkit.policy.power import Sizes
 from auditkit.report.base import RulePower
@@ -17,7 +18,7 @@ def sizes_of(data: PreparedDataset) -> Sizes:
     """Near-duplicates counted as one; where they were not looked for, exact duplicates only."""
     if not _too_many(data):
         return data.sizes()
-    controls = len(data.controls.records)
+    controls = len(data.controls.records) - data.controls.duplicates
     return Sizes(len(data.members.records) - data.members.duplicates, controls - controls // 2, controls // 2)
 
 
@@ -27,8 +28,8 @@ def dataset_facts(data: PreparedDataset) -> Iterator[tuple[str, str]]:
     yield (
         "datasets",
         f"{data.name}: {records:,} records ({data.members.duplicates:,} exact duplicates, {sizes.clusters:,} "
-        f"distinct), {controls:,} controls ({sizes.calibration_controls:,} calibrate, {sizes.evaluation_controls:,} "
-        "evaluate)",
+        f"distinct), {controls:,} controls ({sizes.calibration_controls:,} distinct ones calibrate, "
+        f"{sizes.evaluation_controls:,} evaluate)",
     )
     yield from (("near-duplicates", sentence) for sentence in _near_duplicates(data))
     for name, digest in {**data.members.file_digests, **data.controls.file_digests}.items():
@@ -51,6 +52,11 @@ def _near_duplicates(data: PreparedDataset) -> Iterator[str]:
         )
     else:
         yield f"{data.name}: no two records have a similarity of {near.threshold:g} or more"
+    if near.control_clusters:
+        yield (
+            f"{data.name}: {near.control_clusters:,} clusters of controls hold {near.control_records:,} of them; each "
+            "counts as one control"
+        )
     if data.section.controls is not None:
         done = {"exclude": "left out", "keep": "kept", "refuse": "refused"}[near.near_controls]
         yield f"{data.name}: {near.controls:,} controls nearly repeat a member{f', {done}' * bool(near.controls)}"
@@ -63,6 +69,9 @@ def dataset_warnings(data: PreparedDataset) -> Iterator[str]:
         return
     if data.near_controls and data.section.near_controls == "keep":
         yield f"{data.name} keeps {data.near_controls:,} controls that nearly repeat a member: no rule on it can pass"
+    if data.near_prompts:
+        said = near_prompts_sentence(data.members, data.controls, data.near_prompts)
+        yield f"{data.name}: {said}: no rule on the prompt view can pass; take them out of the controls"
     longer = None if _too_many(data) else length_check(data, data.views[0])
     if longer and longer.differ:
         yield (
@@ -75,6 +84,10 @@ def _too_many(data: PreparedDataset) -> bool:
     return max(len(data.members.records), len(data.controls.records)) > MOST_RECORDS
 
 
+def _at_best(power: RulePower) -> str:
+    return f" ({power.note})" if power.note and power.to_detect_80 else ""
+
+
 def weak_rules(powers: Iterable[RulePower]) -> Iterator[str]:
     """The rules that can pass, and yet would hardly see twice what they allow."""
     for power in powers:
@@ -83,5 +96,5 @@ def weak_rules(powers: Iterable[RulePower]) -> Iterator[str]:
         takes = f"80 % takes {power.to_detect_80:,}" if power.to_detect_80 else power.note
         yield (
             f"{power.metric} on {power.dataset}: with {power.declared:,} {power.unit} a true {2 * power.limit:g}, "
-            f"twice the limit, would fail in {power.detects:.0%} of audits only; {takes}"
+            f"twice the limit, would fail in {power.detects:.0%} of audits only{_at_best(power)}; {takes}"
         )

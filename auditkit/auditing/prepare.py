@@ -9,7 +9,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from auditkit.auditing.near_controls import near_controls, refuse_near_controls, without
+from auditkit.auditing.near_controls import (
+    NEAR,
+    NearControl,
+    near_controls,
+    near_prompts,
+    refuse_near_controls,
+    without,
+)
 from auditkit.corpus.base import Corpus
 from auditkit.corpus.fields import FieldMap, TraceMarkers
 from auditkit.corpus.merkle import corpus_root
@@ -34,7 +41,7 @@ class PreparedDataset:
     """A declared dataset as read, its controls split in two halves, near-duplicates labelled as clusters.
 
     ``near_controls`` counts the controls that nearly repeat a member; where the policy excludes them, they are not in
-    ``controls``.
+    ``controls``. ``near_prompts`` are controls of which the prompt alone nearly repeats a member's: they are kept.
     """
 
     section: DatasetSection
@@ -43,6 +50,7 @@ class PreparedDataset:
     merkle_root: str
     near_duplicate_threshold: float
     near_controls: int = 0
+    near_prompts: tuple[NearControl, ...] = ()
 
     @property
     def name(self) -> str:
@@ -91,13 +99,16 @@ class PreparedDataset:
         return [generation.view(view) for generation in batch]
 
     def sizes(self) -> Sizes:
-        """How much evidence it offers."""
-        return Sizes(len(np.unique(self.clusters)), len(self.calibration), len(self.evaluation))
+        """How much evidence it offers: near-duplicates count once, on either side."""
+        halves = (len(np.unique(self.control_clusters[half])) for half in self.control_halves)
+        return Sizes(len(np.unique(self.clusters)), *halves)
 
     def near_duplicates(self) -> NearDuplicates:
         """What nearly repeats what."""
         sizes = np.bincount(self.clusters)
         several = sizes[sizes > 1]
+        of_controls = np.bincount(self.control_clusters)
+        repeated = of_controls[of_controls > 1]
         return NearDuplicates(
             dataset=self.name,
             threshold=self.near_duplicate_threshold,
@@ -106,6 +117,9 @@ class PreparedDataset:
             records=int(several.sum()),
             controls=self.near_controls,
             near_controls=self.section.near_controls,
+            prompts=len(self.near_prompts),
+            control_clusters=len(repeated),
+            control_records=int(repeated.sum()),
         )
 
     def info(self) -> DatasetInfo:
@@ -155,12 +169,15 @@ def prepare_dataset(
     root = corpus_root(members, secret)
     if most_records is not None and max(len(members.records), len(controls.records)) > most_records:
         return PreparedDataset(section, members, controls, root, near_duplicate_threshold)
-    near = near_controls(members, controls, near_duplicate_threshold)
+    nearness = min(NEAR, near_duplicate_threshold)
+    near = near_controls(members, controls, nearness)
     if section.near_controls == "refuse":
         refuse_near_controls(section, members, controls, near)
     elif section.near_controls == "exclude":
         controls = without(controls, near)
-    return PreparedDataset(section, members, controls, root, near_duplicate_threshold, len(near))
+    kept = near if section.near_controls == "keep" else ()
+    prompts = near_prompts(members, controls, nearness, kept)
+    return PreparedDataset(section, members, controls, root, near_duplicate_threshold, len(near), prompts)
 
 
 def read_members(section: DatasetSection) -> Corpus:

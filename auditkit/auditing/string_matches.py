@@ -20,7 +20,8 @@ from auditkit.records import View
 from auditkit.scoring.string_pairs import MEASURES
 from auditkit.scoring.strings import StringIndex
 
-TEXTS_AT_ONCE = 1 << 16  # of a very large dataset the search counts the characters anew for each batch
+# Of a very large dataset the search counts the characters anew for each batch; a thread must hear soon that it is over.
+TEXTS_AT_ONCE, TEXTS_AT_ONCE_BESIDE = 1 << 16, 1 << 13
 
 Columns = dict[str, Any]
 Key = tuple[str, str, View]
@@ -78,6 +79,7 @@ class StringMatching:
         with progress.stage(label, count, "generations") as stage:
             for texts in self._texts(attack, dataset, view):
                 for measure in MEASURES:
+                    self._go_on()
                     record, similarity = index.best(texts, measure, floor)
                     found.setdefault(f"{measure}_record", []).append(record)
                     found.setdefault(measure, []).append(similarity)
@@ -88,14 +90,18 @@ class StringMatching:
     def _texts(self, attack: str, dataset: PreparedDataset, view: View) -> Iterator[list[str]]:
         """The generations' texts, many at a time; their tokens are never held for more than a few."""
         texts: list[str] = []
+        most = TEXTS_AT_ONCE_BESIDE if self._pool else TEXTS_AT_ONCE
         for batch in generations.read(self._context.run.generations_file(attack)):
-            if self._stopped.is_set():
-                raise RuntimeError("the run is over")  # seen by nobody: whoever waited has gone
+            self._go_on()
             texts += dataset.seen_texts(batch, view)
-            if len(texts) >= TEXTS_AT_ONCE:
+            if len(texts) >= most:
                 yield texts
                 texts = []
         yield texts
+
+    def _go_on(self) -> None:
+        if self._stopped.is_set():
+            raise RuntimeError("the run is over")  # seen by nobody: whoever waited has gone
 
     def _path(self, attack: str, dataset: PreparedDataset, view: View) -> Path:
         return self._context.run.work / f"strings-{attack}+{dataset.name}+{view}.npz"

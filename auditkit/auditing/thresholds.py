@@ -43,6 +43,7 @@ class ThresholdHits:
                     drawn=how,
                     records=hits.records,
                     generations=hits.scored,
+                    every=hits.every,
                     points=[_point(hits, float(threshold)) for threshold in hits.thresholds],
                 )
 
@@ -73,7 +74,8 @@ def _count(
     context: Context, matches: AttackMatches, sides: Sides, queries: Vectors, threshold: float | None
 ) -> ThresholdHits:
     seed, size = context.policy.seed, min(len(sides.members), len(sides.evaluation))
-    # The draws of the adjusted rate, so that the curve goes through it.
+    # The draws of the adjusted rate, so that the curve goes through it where no generation is left out, and no
+    # approximate index missed anything.
     at_random = (random_subsets(len(sides.members), size, seed), random_subsets(len(sides.evaluation), size, seed))
     by_length = length_subsets(*lengths(sides.dataset, sides.view), seed)
     label = f"rates by threshold, {matches.attack} with {matches.dataset}, {matches.view}"
@@ -89,7 +91,9 @@ def _count(
                 counted.append(count_hits(queries, matches.complete, vectors, some, thresholds, every))
                 stage.advance(1)
             members, controls = counted
-            made.append(DrawnHits(thresholds, members, controls, int(matches.complete[::every].sum()), records))
+            seen = matches.complete[::every]
+            whole = int(seen.sum())
+            made.append(DrawnHits(thresholds, members, controls, whole, records, len(seen) - whole, every))
     return ThresholdHits(*made)
 
 
@@ -109,5 +113,6 @@ def _read(path: Path) -> ThresholdHits:
 
 
 def _drawn_hits(name: str, arrays: np.lib.npyio.NpzFile) -> DrawnHits:
-    thresholds, members, controls = (arrays[f"{name}.{part}"] for part in ("thresholds", "members", "controls"))
-    return DrawnHits(thresholds, members, controls, int(arrays[f"{name}.scored"]), int(arrays[f"{name}.records"]))
+    counted = (arrays[f"{name}.{part}"] for part in ("thresholds", "members", "controls"))
+    numbers = (int(arrays[f"{name}.{part}"]) for part in ("scored", "records", "unscored", "every"))
+    return DrawnHits(*counted, *numbers)

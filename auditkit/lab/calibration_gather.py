@@ -44,6 +44,7 @@ from auditkit.report.instrument import (
     StepCheck,
     Undercount,
 )
+from auditkit.scoring.string_pairs import reaches
 
 Flags = npt.NDArray[np.bool_]
 
@@ -140,7 +141,7 @@ def _resample(dataset: DatasetRun, found: Found, options: Options) -> None:
     name, matches = dataset.label, dataset.matches
     complete = matches["complete"]
     plans = [_plan(dataset, options, part) for part in PARTS]
-    string = matches["levenshtein"] >= dataset.run.policy.scoring.string_threshold
+    string = reaches(matches["levenshtein"], dataset.run.policy.scoring.string_threshold)
     found.intervals += [rate_check("string_memorisation_rate", name, string, complete, plan) for plan in plans]
     threshold, pools = dataset.calibration.threshold, dataset.pools
     if threshold is None or pools is None:

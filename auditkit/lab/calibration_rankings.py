@@ -78,7 +78,7 @@ def extraction_false_positives(dataset: DatasetRun) -> list[FalsePositives]:
     complete = matches["complete"]
     reaching = complete & (matches["control_score"] >= calibration.threshold)
     found = complete & (matches["score"] >= calibration.threshold)
-    held_out = len(dataset.data.evaluation)
+    held_out = dataset.data.sizes().evaluation_controls  # distinct, as the rate is
     queries = round((calibration.evaluation_fpr or 0.0) * held_out)
     members_hit = coverage["members.incidence"] > 0
     controls_hit = coverage["controls.incidence"] > 0

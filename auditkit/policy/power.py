@@ -14,12 +14,13 @@ if TYPE_CHECKING:
 
 COIN = 0.5
 NO_LIMIT = "a limit of 1 forbids nothing"
+SINGLY = "at best, if records come out singly and not several with one generation"
 TWICE_TOO_MUCH = "what it takes to detect is not defined: twice the limit is more than everything"
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much evidence one dataset offers."""
+    """How much evidence one dataset offers: near-duplicates count once, among records and among controls."""
 
     clusters: int
     calibration_controls: int
@@ -83,9 +84,9 @@ def _calibration_objections(policy: Policy, rule: Rule, name: str, size: Sizes) 
     needed = controls_for_fpr(threshold.calibrate_fpr)
     if size.calibration_controls < needed:
         yield (
-            f"{name} has {size.calibration_controls:,} controls to calibrate with, and a false-positive rate of "
-            f"{threshold.calibrate_fpr:g} takes {needed:,}",
-            f"give at least {2 * needed:,} controls (half of them evaluate), or calibrate to a higher rate",
+            f"{name} has {size.calibration_controls:,} distinct controls to calibrate with, and a false-positive rate "
+            f"of {threshold.calibrate_fpr:g} takes {needed:,}",
+            f"give at least {2 * needed:,} distinct controls (half of them evaluate), or calibrate to a higher rate",
         )
 
 
@@ -131,8 +132,9 @@ def _too_few_samples(rule: Rule, attack: str, samples: int) -> Iterator[tuple[st
 def powers(policy: Policy, sizes: dict[str, Sizes]) -> list[RulePower]:
     """What each rule can show on each dataset in ``sizes``, and what it would take to show more.
 
-    Binomial for rates, Poisson for distinct records: exact, by the interval that the rule will be judged by. What
-    nothing is known of before a run is left out: the spread of random draws, and controls that are hit after all.
+    Binomial for rates, Poisson for distinct records, by the interval that the rule will be judged by. What nothing is
+    known of before a run is left out: the spread of random draws, controls that are hit after all, and records that
+    come out several at a time, which would make it less.
     """
     found = (
         power
@@ -182,7 +184,7 @@ def _coverage_power(rule: Rule, name: str, size: Sizes) -> RulePower:
     if found.to_detect_80 is None:
         note = f"{controls or 0:,} evaluation controls are too few, however many records there are"
         return found.model_copy(update={"note": note})
-    return found
+    return found.model_copy(update={"note": SINGLY})
 
 
 def _probe_power(rule: Rule, name: str, size: Sizes) -> RulePower:

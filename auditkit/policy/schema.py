@@ -141,9 +141,9 @@ class DatasetSection(Section):
         default="refuse",
         description=(
             "What becomes of controls that nearly repeat a member (Levenshtein similarity of whole records at least "
-            "scoring.string_threshold), which would hide leaks: an error that names them, left out and counted, or "
-            "kept with a caution that forbids a pass. A control whose prompt is a member's to the letter is always an "
-            "error."
+            "0.9, or scoring.string_threshold where that is lower), which would hide leaks: an error that names them, "
+            "left out and counted, or kept with a caution that forbids a pass. A control whose prompt is a member's "
+            "to the letter is always an error; one whose prompt alone nearly is forbids a pass in the prompt view."
         ),
     )
     max_bad_share: Share = Field(default=0.0, description="Share of bad lines that is still accepted.")

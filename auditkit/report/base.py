@@ -110,7 +110,7 @@ class Calibration(Part):
     threshold: float | None
     source: Literal["calibrated", "policy", "uncalibrated"]
     declared_fpr: float | None
-    fpr: float | None  # share of the calibration half at or above the threshold
+    fpr: float | None  # share of the calibration half at or above the threshold, near-duplicate controls as one
     fpr_high: float | None
     evaluation_fpr: float | None  # the same on the half that did not set it
     evaluation_fpr_high: float | None

@@ -36,7 +36,8 @@ class ThresholdPoint(Part):
 class ThresholdCurve(Part):
     """Rate against threshold. Members are drawn to as many as there are evaluation controls, so that both are equal.
 
-    ``drawn``: at random, or so that their lengths are distributed as those of the controls.
+    ``drawn``: at random, or so that their lengths are distributed as those of the controls. By exact search, whatever
+    the index; of very many generations one in ``every`` is looked at.
     """
 
     dataset: str
@@ -45,6 +46,7 @@ class ThresholdCurve(Part):
     drawn: Literal["at_random", "by_length"]
     records: int  # on either side
     generations: int  # scored
+    every: int = 1
     points: list[ThresholdPoint]
 
 
@@ -78,6 +80,9 @@ class NearDuplicates(Part):
     records: int  # in such clusters
     controls: int  # near a member
     near_controls: Literal["refuse", "exclude", "keep"]  # what the policy does with these
+    prompts: int = 0  # controls kept of which the prompt alone is near a member's
+    control_clusters: int = 0  # of two and more controls that nearly repeat each other
+    control_records: int = 0  # in such clusters
 
 
 class Foreseen(Part):

@@ -27,9 +27,17 @@ def threshold_charts(curves: Sequence[ThresholdCurve], thresholds: dict[tuple[st
         caption = (
             f"Generations whose best score reaches a threshold, {quoted(dataset)}, {view} view: against members "
             "(solid, dots) and as many controls (dashed, squares), with 95 % intervals. Broken: the threshold in use."
+            f"{_thinned(group)}"
         )
         drawn.append(("thresholds", caption, figure))
     return drawn
+
+
+def _thinned(curves: Sequence[ThresholdCurve]) -> str:
+    """Which generations are left out of some curve."""
+    every = sorted({curve.every for curve in curves if curve.every > 1})
+    each = " or ".join(f"{number:,}-th" for number in every)
+    return f" There are very many generations: only every {each} one was looked at." if every else ""
 
 
 def _curve(axes: Any, curve: ThresholdCurve, threshold: float | None) -> None:

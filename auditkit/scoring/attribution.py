@@ -4,8 +4,8 @@ A generation that reaches the threshold counts for the cluster of its best match
 set cover: a generation is gone only when every record that it reaches is removed. That takes every pair of a generation
 and a record at or above the threshold, which for a million of each cannot be kept, and it would let a record that is
 merely on the same subject hold a removal back: what differs by no more than wording is one cluster already. With each
-generation counted once, shares add up to 1 and the order is the best one at every length of the list, not an
-approximation to it.
+generation counted once, shares add up to 1. No other choice that removes as many records as the list does up to some
+entry takes more risk away; one entry may hold many records, so that of equally many entries others may take away more.
 """
 
 from __future__ import annotations

@@ -17,6 +17,8 @@ Vectors = npt.NDArray[np.float32]  # (n, d), rows of unit norm
 Index = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float32]
 
+RECALL = 0.999  # of an index: below it, what it does not find proves nothing
+
 
 class TextRefusedError(RunError):
     """An embedder refuses some texts: ``positions`` among those given; ``rows`` holds the others' vectors."""
@@ -119,6 +121,20 @@ class IndexUse:
     pair_recall: float | None = None
     pairs: int = 0
     cut: int = 0
+
+    @property
+    def found(self) -> float:
+        """The smaller of the two recalls that were measured."""
+        return min(self.recall_at_1, 1.0 if self.pair_recall is None else self.pair_recall)
+
+    @property
+    def misses(self) -> bool:
+        """Whether it finds too little for a pass to rest on."""
+        return self.found < RECALL or self.cut > 0
+
+    def worse(self, other: IndexUse) -> IndexUse:
+        """Of two, the one that misses more; this one where they miss alike."""
+        return min(self, other, key=lambda use: (not use.misses, use.found, -use.cut))
 
 
 Hits = Callable[[Index, Index], None]  # takes (k,) queries, counted within their block, and (k,) vectors

@@ -21,7 +21,7 @@ HIGHEST_THRESHOLD = 1 - 1e-6
 class ThresholdResult:
     """A threshold, or why there is none.
 
-    ``fpr`` is the share of the calibration controls that reach it, ``fpr_high`` the upper end of its interval.
+    ``fpr`` is the share of the distinct calibration controls that reach it, ``fpr_high`` the upper end of its interval.
     """
 
     threshold: float | None
@@ -34,7 +34,8 @@ def calibrate(scores: Scores, declared_fpr: float) -> ThresholdResult:
     """The smallest threshold that never-trained texts reach at no more than the declared rate.
 
     Args:
-        scores: (n,) float32 best scores of the calibration controls, as queries against the whole dataset.
+        scores: (n,) float32 best scores of the calibration controls, as queries against the whole dataset: one of each
+            near-duplicate cluster (``best_of_clusters``), since copies are no further evidence.
         declared_fpr: in (0, 1).
 
     Returns:
@@ -45,8 +46,8 @@ def calibrate(scores: Scores, declared_fpr: float) -> ThresholdResult:
     needed = controls_for_fpr(declared_fpr)
     if len(scores) < needed:
         return _uncalibrated(
-            f"uncalibrated: a false positive rate of {declared_fpr:.3g} needs {needed:,} calibration controls, "
-            f"and there are {len(scores):,}"
+            f"uncalibrated: a false-positive rate of {declared_fpr:.3g} needs {needed:,} distinct calibration "
+            f"controls, and there are {len(scores):,}"
         )
     tolerated = _most_tolerated(len(scores), declared_fpr)
     # The next score down must stay out, and every score equal to it.
@@ -54,11 +55,35 @@ def calibrate(scores: Scores, declared_fpr: float) -> ThresholdResult:
     threshold = float(np.nextafter(excluded, np.float32(np.inf)))
     if threshold > HIGHEST_THRESHOLD:
         return _uncalibrated(
-            f"uncalibrated: more than {tolerated:,} of {len(scores):,} calibration controls are as near to a member as "
-            "identical texts; take out the controls that repeat members, or use a finer embedder"
+            f"uncalibrated: more than {tolerated:,} of {len(scores):,} distinct calibration controls are as near to a "
+            "member as identical texts; take out the controls that repeat members, or use a finer embedder"
         )
     reaching = int(np.count_nonzero(scores >= threshold))
     return ThresholdResult(threshold, reaching / len(scores), clopper_pearson(reaching, len(scores))[1], "")
+
+
+def best_of_clusters(scores: Scores, clusters: npt.ArrayLike) -> Scores:
+    """(clusters,) the best score of each near-duplicate cluster, by label from the lowest.
+
+    Args:
+        scores: (n,) of the records.
+        clusters: (n,) labels; any whole numbers.
+
+    Near-duplicates score alike: taken for independent they would promise a rate that was never shown. The best stands
+    for all, so that the threshold keeps every copy out.
+
+    Raises:
+        ValueError: as many labels as scores are needed.
+    """
+    labels = np.asarray(clusters)
+    if len(labels) != len(scores):
+        raise ValueError("one cluster label for each score")
+    if not len(labels):
+        return scores
+    order = np.argsort(labels, kind="stable")
+    starts = np.unique(labels[order], return_index=True)[1]
+    best: Scores = np.maximum.reduceat(np.asarray(scores)[order], starts)
+    return best
 
 
 def _uncalibrated(reason: str) -> ThresholdResult:

@@ -43,10 +43,13 @@ class Cache(Protocol):
 
 
 class TextEmbedding:
-    """An embedder behind a cache. ``on_call`` hears of every call of the embedder once its vectors are safe."""
+    """An embedder behind a cache. ``on_call`` hears of every call of the embedder before it is made: texts, characters.
+
+    What is told afterwards would leave out the texts that were sent and not answered.
+    """
 
     def __init__(
-        self, embedder: Embedder, cache: Cache | None = None, on_call: Callable[[EmbeddingCounts], None] | None = None
+        self, embedder: Embedder, cache: Cache | None = None, on_call: Callable[[int, int], None] | None = None
     ) -> None:
         self.embedder = embedder
         self.counts = EmbeddingCounts()
@@ -78,6 +81,8 @@ class TextEmbedding:
         reason = ""
         for start in range(0, len(new), self.embedder.texts_a_call):
             call = new[start : start + self.embedder.texts_a_call]
+            if self._on_call:
+                self._on_call(len(call), sum(map(len, call)))
             try:
                 made = self.embedder.embed(call)
             except TextRefusedError as error:
@@ -92,10 +97,7 @@ class TextEmbedding:
     def _keep(self, texts: list[str], rows: Vectors) -> None:
         if self._cache and texts:
             self._cache.put([self._cache.key(text) for text in texts], rows)
-        done = EmbeddingCounts(embedded=len(texts), characters=sum(map(len, texts)))
-        self.counts += done
-        if self._on_call:
-            self._on_call(done)
+        self.counts += EmbeddingCounts(embedded=len(texts), characters=sum(map(len, texts)))
 
     def _in_order(self, texts: Sequence[str], rows: dict[str, Vectors]) -> Vectors:
         width = len(next(iter(rows.values()))) if rows else self.embedder.embed([""]).shape[1]

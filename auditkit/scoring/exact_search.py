@@ -243,8 +243,3 @@ def hits_above(queries: Vectors, vectors: Vectors, threshold: float) -> Iterator
             found = tile.reaching(float(np.float32(threshold)))
             yield found[0] + rows.start, found[1] + columns.start, as_scores(exact_scores(left, right, *found))
             release(vectors, columns.start, columns.stop)
-
-
-def pair_scores(queries: Vectors, vectors: Vectors, query: Index, vector: Index) -> Scores:
-    """(k,) float32 exact scores of named pairs; of memory-mapped arrays only the named rows are read."""
-    return as_scores(exact_scores(queries, vectors, query, vector))

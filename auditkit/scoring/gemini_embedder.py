@@ -57,6 +57,8 @@ class GeminiEmbedder(Embedder):
         parts = urlsplit(url)
         if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
             raise ValueError("should be https://, or http:// on this machine: texts and key would travel in the clear")
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise ValueError("should be an address alone: a secret in it would stand in every report")
         return url
 
     @property
@@ -82,7 +84,8 @@ class GeminiEmbedder(Embedder):
     @property
     def published_threshold(self) -> float | None:
         published = (
-            self.model == "gemini-embedding-001"
+            self.base_url.rstrip("/") == ADDRESS.rstrip("/")  # what another address gives is another's word
+            and self.model == "gemini-embedding-001"
             and self.task_type == "SEMANTIC_SIMILARITY"
             and self.output_dimensionality == PUBLISHED_DIMENSION
         )

@@ -69,6 +69,11 @@ class Graph:
         """Write the graph with its vectors."""
         self._graph.save_index(str(path))
 
+    @property
+    def file_size(self) -> int:
+        """Bytes that ``save`` writes where nothing hinders it."""
+        return int(self._graph.index_file_size())
+
     def __len__(self) -> int:
         """Rows that there are, or that there is room for."""
         return self._rows

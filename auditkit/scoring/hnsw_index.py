@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import Annotated, Literal
 
@@ -10,11 +11,20 @@ import numpy as np
 from pydantic import Field
 
 from auditkit.errors import MissingExtraError
-from auditkit.scoring.base import IndexChoice, IndexStore, Search, VectorIndex, VectorIndexConfig, Vectors
+from auditkit.scoring.base import (
+    RECALL,
+    IndexChoice,
+    IndexStore,
+    IndexUse,
+    Search,
+    VectorIndex,
+    VectorIndexConfig,
+    Vectors,
+)
 from auditkit.scoring.exact_search import ExactSearch
 from auditkit.scoring.hnsw_graph import ONE_THREAD, GraphShape
 from auditkit.scoring.hnsw_search import GraphedVectors, HnswSearch
-from auditkit.scoring.hnsw_tuning import RECALL, Sample, drawn_sample, least_effort, measured_use, recall_at_1
+from auditkit.scoring.hnsw_tuning import EFFORTS, Samples, drawn_samples, least_effort, measured, shown
 from auditkit.scoring.index_store import opened_graph
 from auditkit.scoring.products import check_vectors, first_of_equal_rows, row_norms
 
@@ -66,23 +76,24 @@ class OpenHnsw(VectorIndex):
         check_vectors(queries, self._vectors)
         if not len(self._vectors) or not len(queries):
             return ExactSearch(self._vectors, threshold, reason="nothing to search")
-        sample = drawn_sample(queries, self._vectors, threshold, self._config.seed)
-        graphed, ef, recall = self._good_enough(sample)
-        if recall < RECALL and self._choice.reason:  # chosen to save time, not asked for
-            reason = f"{self._choice.reason}; but its recall@1 came to {recall:.2%} only, so every pair was compared"
+        tuned = self._config.ef is None
+        samples = drawn_samples(queries, self._vectors, threshold, self._config.seed, tuned=tuned)
+        graphed, ef = self._good_enough(samples)
+        use = measured(graphed, samples.fresh, ef)
+        if use.misses and self._choice.reason:  # chosen to save time, not asked for
+            reason = f"{self._choice.reason}; but {_shortfall(use)}, so every pair was compared"
             return ExactSearch(self._vectors, threshold, reason=reason)
-        use = measured_use(graphed, sample, ef, self._reason(sample, ef, recall))
-        return HnswSearch(graphed, ef, threshold, use)
+        return HnswSearch(graphed, ef, threshold, replace(use, reason=self._reason(samples, use, ef), cut=0))
 
-    def _good_enough(self, sample: Sample) -> tuple[GraphedVectors, int, float]:
-        """The first graph of ``shapes`` on which some ef reaches the recall, that ef, and the recall."""
+    def _good_enough(self, samples: Samples) -> tuple[GraphedVectors, int]:
+        """The first graph of ``shapes`` on which some ef reaches the recall, and that ef."""
         while True:
             graphed = self._graphed or self._next_graph()
             if self._config.ef is not None:
-                return graphed, self._config.ef, recall_at_1(graphed, sample, self._config.ef)
-            ef, recall = least_effort(graphed, sample)
-            if recall >= RECALL or not self._more_shapes():
-                return graphed, ef, recall
+                return graphed, self._config.ef
+            ef = least_effort(graphed, samples)
+            if ef is not None or not self._more_shapes():
+                return graphed, ef or EFFORTS[-1]
             self._graphed = None
 
     def _next_graph(self) -> GraphedVectors:
@@ -99,12 +110,21 @@ class OpenHnsw(VectorIndex):
         self._shapes = iter(left)
         return bool(left)
 
-    def _reason(self, sample: Sample, ef: int, recall: float) -> str:
+    def _reason(self, samples: Samples, use: IndexUse, ef: int) -> str:
         assert self._shape is not None and self._graphed is not None
         parts = [self._choice.reason, f"m {self._shape.m}, ef_construction {self._shape.ef_construction}, ef {ef}"]
-        parts.append(sample.described)
-        if recall < RECALL:
+        parts += [samples.described, shown(samples, use)]
+        if use.recall_at_1 < RECALL:
             parts.append(f"a recall@1 of {RECALL:.1%} is not reached")
         if len(self._graphed.graph) > ONE_THREAD:
             parts.append("another graph of the same data, built on several threads, can miss others")
         return "; ".join(part for part in parts if part)
+
+
+def _shortfall(use: IndexUse) -> str:
+    """The first thing that the search missed too much of."""
+    if use.recall_at_1 < RECALL:
+        return f"its recall@1 came to {use.recall_at_1:.2%} only"
+    if use.pair_recall is not None and use.pair_recall < RECALL:
+        return f"it found {use.pair_recall:.2%} of the pairs within the threshold only"
+    return "some queries have more records within the threshold than it can be asked for"

@@ -22,7 +22,7 @@ from auditkit.scoring.hnsw_graph import Graph, GraphShape
 from auditkit.scoring.mapped import release
 from auditkit.scoring.products import READ_AT_ONCE, blocks, rows_of
 
-KEPT = 4  # graphs; of more, those used longest ago go
+MOST_BYTES = 8 << 30  # of all graphs, or the last one alone; of more, those used longest ago go
 ABANDONED_SECONDS = 86_400.0
 SUFFIX, TAG_SUFFIX = ".hnsw", ".tag"
 
@@ -35,7 +35,10 @@ def opened_graph(vectors: Vectors, distinct: Index, shape: GraphShape, store: In
     if _is_ours(path, store.secret):
         with suppress(OSError):
             os.utime(path)  # used today
-        return Graph.loaded(path, vectors.shape[1])
+        try:
+            return Graph.loaded(path, vectors.shape[1])
+        except RuntimeError:  # hnswlib's: no graph, whoever wrote it
+            _drop(path)
     graph = Graph.built(vectors, distinct, shape)
     with suppress(RunError):  # a full disk costs the next audit some time, not this one its result
         _save(graph, path, store.secret)
@@ -56,6 +59,8 @@ def _save(graph: Graph, path: Path, secret: bytes) -> None:
     write_bytes(make_folder(path.parent) / ".gitignore", b"*\n")  # the vectors of the texts are as private as these
     with replacing(path) as temporary:
         graph.save(temporary)
+        if temporary.stat().st_size != graph.file_size:  # hnswlib does not notice that the disk is full
+            raise RunError(f"{path} could not be written whole", "make room on the disk")
     write_bytes(path.with_suffix(TAG_SUFFIX), _tag(path, secret))
     _clear(path.parent)
 
@@ -77,12 +82,33 @@ def _tag(path: Path, secret: bytes) -> bytes:
 
 
 def _clear(folder: Path) -> None:
-    """Drop all but the last used graphs, and what processes left that were killed while they wrote."""
-    graphs = sorted(folder.glob(f"*{SUFFIX}"), key=_last_used, reverse=True)
-    abandoned = [path for path in folder.glob(".*.part") if time.time() - _last_used(path) > ABANDONED_SECONDS]
-    for path in (*(tag.with_suffix(TAG_SUFFIX) for tag in graphs[KEPT:]), *graphs[KEPT:], *abandoned):
+    """Drop the graphs used longest ago that are beyond the room there is, and what killed processes left half written.
+
+    As many as fit, so that a policy of several datasets, each of two views and two sides, finds all of its own again.
+    """
+    total = 0
+    for place, path in enumerate(sorted(folder.glob(f"*{SUFFIX}"), key=_last_used, reverse=True)):
+        total += _bytes(path)
+        if place and total > MOST_BYTES:
+            _drop(path)
+    for path in folder.glob(".*.part"):
+        if time.time() - _last_used(path) > ABANDONED_SECONDS:
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+
+
+def _drop(path: Path) -> None:
+    """A graph, its tag first."""
+    for one in (path.with_suffix(TAG_SUFFIX), path):
         with suppress(OSError):
-            path.unlink(missing_ok=True)
+            one.unlink(missing_ok=True)
+
+
+def _bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _last_used(path: Path) -> float:

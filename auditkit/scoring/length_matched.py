@@ -10,22 +10,23 @@ from auditkit.scoring.metrics import DRAWN, NOTHING_SCORED, UNCALIBRATED, Scope,
 from auditkit.scoring.threshold_curve import DrawnHits
 from auditkit.statistics.forecast import hits_together
 from auditkit.statistics.intervals import difference_interval, distinct_interval, weighted_poisson_interval
+from auditkit.statistics.length_matching import LengthMatch
 from auditkit.statistics.matching import Strata
 
-NOTHING_IN_COMMON = "members and controls have no lengths in common"
 
-
-def length_matched_semantic_rate(scope: Scope, hits: DrawnHits, threshold: float | None, unscored: int) -> Estimate:
+def length_matched_semantic_rate(
+    scope: Scope, hits: DrawnHits, threshold: float | None, unscored: int, match: LengthMatch
+) -> Estimate:
     """``adjusted_semantic_rate`` with members and controls drawn to the same lengths.
 
-    ``hits`` are of ``threshold_curve.length_subsets``: equally many records of each stratum of length on both sides.
+    ``hits`` are of ``threshold_curve.length_subsets``: equally many records of each stratum of length on both sides;
+    ``match`` is of the same lengths.
     """
-    metric, method = "length_matched_semantic_rate", f"{DRAWN}; strata of length"
+    metric, method = "length_matched_semantic_rate", f"{DRAWN}; strata of length{_left(match)}{_thinned(hits)}"
     if threshold is None:
         return scope.undefined(metric, method, UNCALIBRATED, unscored)
-    if not hits.records or not hits.scored:
-        reason = NOTHING_SCORED if hits.records else NOTHING_IN_COMMON
-        return scope.undefined(metric, method, reason, unscored)
+    if match.draw_reason or not hits.records or not hits.scored:
+        return scope.undefined(metric, method, match.draw_reason or NOTHING_SCORED, unscored)
     members, controls = hits.at(threshold)
     difference, low, high = drawn_difference(members, controls, hits.scored)
     counts = {"numerator": float(np.mean(members)), "denominator": float(hits.scored), "unscored": unscored}
@@ -33,28 +34,32 @@ def length_matched_semantic_rate(scope: Scope, hits: DrawnHits, threshold: float
 
 
 def length_matched_coverage(
-    scope: Scope, members: CoverageResult, controls: CoverageResult, strata: Strata
+    scope: Scope, members: CoverageResult, controls: CoverageResult, match: LengthMatch
 ) -> Estimate:
     """Coverage of the dataset, its strata of length weighted as the controls have them, minus that of the controls.
 
     Args:
         scope: dataset, attack and view.
         members, controls: of the clusters; those of no stratum are left out.
-        strata: of the clusters of both sides, in the order of ``incidence``.
+        match: of the clusters of both sides, in the order of ``incidence``. Where length still tells them apart, the
+            figure is withheld.
 
     The hits of a stratum scatter at most as a Poisson count does, and a weighted sum of these has a conservative
     interval [Fay & Feuer 1997]; where more than half is hit, the clusters left are counted instead. Clusters that come
     together count as one (``forecast.hits_together``).
     """
     metric = "length_matched_coverage"
-    method = "difference by square-and-add (MOVER) of a weighted Poisson sum (Fay-Feuer) and a distinct count"
+    method = (
+        "difference by square-and-add (MOVER) of a weighted Poisson sum (Fay-Feuer) and a distinct count; strata of "
+        f"length{_left(match)}"
+    )
     unscored = members.generations - members.scored
     if members.threshold is None or controls.threshold is None:
         return scope.undefined(metric, method, UNCALIBRATED, unscored)
-    ours, theirs = strata.matched
-    if not theirs.any():
-        return scope.undefined(metric, method, NOTHING_IN_COMMON, unscored)
-    a = _weighted_coverage(members, strata)
+    if match.reason:
+        return scope.undefined(metric, method, match.reason, unscored)
+    ours, theirs = match.strata.matched
+    a = _weighted_coverage(members, match.strata)
     hit = controls.incidence[theirs]
     together = hits_together(controls.incidence, controls.first_hit, max(1, controls.generations))
     share = np.count_nonzero(hit) / len(hit)
@@ -70,6 +75,18 @@ def length_matched_coverage(
         denominator=float(np.count_nonzero(ours)),
         unscored=unscored,
     )
+
+
+def _thinned(hits: DrawnHits) -> str:
+    return f"; every {hits.every:,}-th generation" if hits.every > 1 else ""
+
+
+def _left(match: LengthMatch) -> str:
+    """What the matching leaves of a difference in length, and how many controls it compares with."""
+    theirs = match.strata.matched[1]
+    if match.auc is None:
+        return ""
+    return f" of {np.count_nonzero(theirs):,} of {theirs.size:,} controls leave an AUC of length of {match.auc:.3f}"
 
 
 def _weighted_coverage(members: CoverageResult, strata: Strata) -> tuple[float, float, float]:

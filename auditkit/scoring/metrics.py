@@ -14,6 +14,7 @@ import numpy.typing as npt
 from auditkit.records import Estimate, View
 from auditkit.scoring.base import Index, Scores
 from auditkit.scoring.coverage import CoverageResult
+from auditkit.scoring.string_pairs import reaches
 from auditkit.statistics.intervals import clopper_pearson, difference_interval, mean_difference_interval
 
 Flags = npt.NDArray[np.bool_]
@@ -80,7 +81,7 @@ def string_memorisation_rate(
     Named ``string_memorisation_rate`` for Levenshtein and ``string_memorisation_rate_indel`` for Indel.
     """
     metric = "string_memorisation_rate" + ("" if measure == "levenshtein" else f"_{measure}")
-    return _rate(scope, metric, similarities >= threshold, scored)
+    return _rate(scope, metric, reaches(similarities, threshold), scored)
 
 
 def _rate(scope: Scope, metric: str, hit: Flags, scored: Flags) -> Estimate:

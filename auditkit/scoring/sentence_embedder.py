@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Sequence
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -54,7 +55,7 @@ class SentenceTransformersEmbedder(Embedder):
     @property
     def digest(self) -> str:
         """Changes with any byte of the model, and with what changes a vector."""
-        options = f"{self.max_length}/{self.dtype}"
+        options = f"{self.max_length}/{self.dtype}/{_libraries()}"
         return f"sentence_transformers-{options}-{_digest_of(_folder(self.path))}"
 
     def ready(self) -> None:
@@ -72,6 +73,15 @@ class SentenceTransformersEmbedder(Embedder):
         filled = [i for i, text in enumerate(texts) if text]
         found[filled] = rows[[place[texts[i]] for i in filled]]
         return found
+
+
+@cache
+def _libraries() -> str:
+    """Versions of what tokenises and pools; empty where it is not installed, and nothing can be embedded either."""
+    try:
+        return "+".join(version(name) for name in ("sentence-transformers", "transformers", "tokenizers"))
+    except PackageNotFoundError:
+        return ""
 
 
 def _encode(model: Any, texts: list[str], batch_size: int) -> Vectors:

@@ -20,6 +20,7 @@ Similarities = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 PAIRS_AT_ONCE = 1 << 18
+SLACK = 1e-9  # 1 - 7 / 100 is a little less than 0.93; a true difference is a multiple of 1 / length, far more
 
 
 @dataclass(frozen=True)
@@ -39,13 +40,18 @@ class Bar:
         if not 0 <= self.floor <= 1:
             raise AuditkitError(f"a similarity floor of {self.floor} is impossible", "give a number from 0 to 1")
 
+    @property
+    def lowest(self) -> float:
+        """What a rounded similarity has at least, if the true one reaches the floor."""
+        return max(0.0, self.floor - SLACK)
+
     def full_distance(self, a: Integers, b: Integers) -> Integers:
         """The most edits that texts of these lengths can take: what a similarity is relative to."""
         return np.maximum(a, b) if self.measure == "levenshtein" else a + b
 
     def allowed_edits(self, full: Integers) -> Integers:
         """At least as many edits as the floor allows; what is too many by rounding is dropped by its similarity."""
-        allowed: Integers = np.floor((1 - self.floor) * full + 1e-6).astype(np.int64)
+        allowed: Integers = np.floor((1 - self.lowest) * full + 1e-6).astype(np.int64)
         return allowed
 
     def length_ratio(self) -> float:
@@ -53,7 +59,16 @@ class Bar:
 
         The similarity is then s / l (Levenshtein) or 2 s / (s + l) (Indel).
         """
-        return self.floor if self.measure == "levenshtein" else self.floor / (2 - self.floor)
+        return self.lowest if self.measure == "levenshtein" else self.lowest / (2 - self.lowest)
+
+
+def reaches(similarity: Similarities, threshold: float) -> npt.NDArray[np.bool_]:
+    """(n,) whether a similarity is at least the threshold, as the fractions that both stand for.
+
+    Everything that compares string similarities compares them with this, so that none is a match here and not there.
+    """
+    reached: npt.NDArray[np.bool_] = np.asarray(similarity) >= threshold - SLACK
+    return reached
 
 
 def as_similarity(edits: Integers, full: Integers) -> Similarities:

@@ -17,7 +17,7 @@ import numpy as np
 
 from auditkit.scoring.base import Index
 from auditkit.scoring.string_codes import BLOCK, CLASSES, SINGLES, Integers, SortedTexts
-from auditkit.scoring.string_pairs import Bar, as_similarity, distances
+from auditkit.scoring.string_pairs import Bar, as_similarity, distances, reaches
 
 if TYPE_CHECKING:
     from auditkit.scoring.string_kernels import Work
@@ -91,7 +91,7 @@ class Comparison:
         allowed = self.bar.allowed_edits(full)
         texts = [self.left.texts[i] for i in rows.tolist()], [self.right.texts[j] for j in columns.tolist()]
         edits = distances(*texts, self.bar.measure, int(allowed.max(initial=0)), threads=1)
-        reached = (edits <= allowed) & (as_similarity(edits, full) >= self.bar.floor)
+        reached = (edits <= allowed) & reaches(as_similarity(edits, full), self.bar.floor)
         return rows[reached], columns[reached], edits[reached], full[reached]
 
 
@@ -190,7 +190,7 @@ def _demand(bar: Bar, wanted: Wanted, first: Integers, last: Integers) -> Demand
     from auditkit.scoring.string_sieve import Demand
 
     return Demand(
-        float(bar.floor),
+        bar.lowest,
         bar.measure == "indel",
         first,
         last,

@@ -1,5 +1,8 @@
 """How the rates against members and against controls fall as the threshold rises, over equally many records of each.
 
+Every generation is compared with every record drawn, whatever index the rates of the audit come from: where that is a
+graph, the curve lies above them by what the graph missed.
+
 The best of many scores is higher than the best of few, and a long text scores unlike a short one: members are drawn to
 as many as there are controls, at random or with the controls' lengths.
 """
@@ -15,7 +18,7 @@ from auditkit.scoring.base import Index, Vectors
 from auditkit.scoring.calibration import HIGHEST_THRESHOLD
 from auditkit.scoring.coverage import DRAWS
 from auditkit.scoring.exact_search import exact_best
-from auditkit.statistics.matching import length_strata
+from auditkit.statistics.length_matching import match_lengths
 
 LOWEST, STEP = 0.5, 0.025
 GENERATIONS_AT_ONCE = 8192
@@ -30,7 +33,8 @@ class DrawnHits:
     """In how many generations the best score against each draw reaches each threshold.
 
     ``thresholds`` (t,) ascending; ``members`` and ``controls`` (draws, t); ``scored`` generations were searched for;
-    ``records`` are in each draw, 0 where there is none to compare.
+    ``records`` are in each draw, 0 where there is none to compare. One generation in ``every`` was looked at, and
+    ``unscored`` of these were not whole.
     """
 
     thresholds: Floats
@@ -38,6 +42,8 @@ class DrawnHits:
     controls: Index
     scored: int
     records: int
+    unscored: int = 0
+    every: int = 1
 
     def at(self, threshold: float) -> tuple[Index, Index]:
         """(draws,) generations that reach one of the thresholds, against members and against controls.
@@ -69,15 +75,13 @@ def length_subsets(members: npt.ArrayLike, controls: npt.ArrayLike, seed: int) -
 
     Returns:
         (draws, n) and (draws, m): the strata in the controls' proportions, as many records as both sides allow; no row
-        where no stratum holds records of both sides. Where a side needs no drawing, its rows are all the same.
+        where they cannot be drawn so (``LengthMatch.draw_reason``). Where a side needs no drawing, its rows are all
+        the same.
     """
-    strata = length_strata(members, controls)
-    count = int(max(strata.members.max(initial=-1), strata.controls.max(initial=-1))) + 1
-    ours, theirs = (np.bincount(side[side >= 0], minlength=count) for side in (strata.members, strata.controls))
-    if not theirs.any():
+    match = match_lengths(members, controls)
+    strata, take = match.strata, match.draw_sizes()
+    if not take.size:
         return np.zeros((0, strata.members.size), np.bool_), np.zeros((0, strata.controls.size), np.bool_)
-    share = min(1.0, float(np.min(ours[theirs > 0] / theirs[theirs > 0])))
-    take = np.floor(share * theirs + 1e-9).astype(np.int64)
     random = np.random.default_rng([seed, 0x6C656E])
     return _drawn(strata.members, take, random), _drawn(strata.controls, take, random)
 

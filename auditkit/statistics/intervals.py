@@ -114,19 +114,39 @@ def distinct_interval(
     the count is never above its mean. A bootstrap over generations is not used: resampling loses distinct clusters,
     and the interval misses the truth nearly always.
     """
+    counts = np.asarray(hit_counts)
+    seen = int(np.count_nonzero(counts > 0))
+    return _distinct_interval(seen, len(counts) - seen, _frequencies(counts), confidence, together)
+
+
+def singly_hit_interval(hits: int, clusters: int, confidence: float = 0.95) -> tuple[float, float]:
+    """``distinct_interval`` where so many of the clusters were hit once each: the widest that so many hits can have.
+
+    Raises:
+        ValueError: more hits than clusters, or a confidence outside (0, 1).
+    """
+    if not 0 <= hits <= clusters:
+        raise ValueError("hits must lie between 0 and clusters")
+    once = np.zeros(SERIES_TERMS)
+    once[0] = hits
+    return _distinct_interval(hits, clusters - hits, once, confidence, 1.0)
+
+
+def _distinct_interval(
+    seen: int, unseen: int, frequencies: npt.NDArray[Any], confidence: float, together: float
+) -> tuple[float, float]:
+    """From how many clusters were hit once, twice, ..., up to ``SERIES_TERMS`` times."""
     from scipy.special import ndtri
 
     tail = _tail(confidence)
-    counts = np.asarray(hit_counts)
-    clusters, seen = len(counts), int(np.count_nonzero(counts > 0))
-    unseen = clusters - seen
+    clusters = seen + unseen
     if min(seen, unseen) / together < FEW_CLUSTERS:
         fewest = min(seen, unseen)
         low, high = (together * end for end in poisson_interval(fewest / together, confidence))
         if unseen < seen:
             low, high = clusters - high, clusters - low
     else:
-        variance, error = _new_clusters(counts)
+        variance, error = _new_clusters(seen, unseen, frequencies)
         half_width = -float(ndtri(tail)) * float(np.sqrt(together * (variance + error)))
         low, high = seen - half_width, seen + half_width
     return max(0.0, low), min(float(clusters), high)
@@ -139,21 +159,26 @@ def expected_new_clusters(hit_counts: npt.NDArray[Any]) -> float:
     down binomially, since the plain series drowns in the noise of clusters that are hit often [Good & Toulmin 1956;
     Efron & Thisted 1976]. Clipped to what is possible: no more than were seen, no more than are left.
     """
-    return _new_clusters(np.asarray(hit_counts))[0]
+    counts = np.asarray(hit_counts)
+    seen = int(np.count_nonzero(counts > 0))
+    return _new_clusters(seen, len(counts) - seen, _frequencies(counts))[0]
 
 
-def _new_clusters(counts: npt.NDArray[Any]) -> tuple[float, float]:
+def _frequencies(counts: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """(SERIES_TERMS,) how many clusters were hit once, twice, ..."""
+    return np.bincount(counts[counts <= SERIES_TERMS].astype(np.int64), minlength=SERIES_TERMS + 1)[1:]
+
+
+def _new_clusters(seen: int, unseen: int, frequencies: npt.NDArray[Any]) -> tuple[float, float]:
     """The series and its standard error."""
     from scipy.special import bdtrc
 
-    seen = int(np.count_nonzero(counts > 0))
     terms = np.arange(1, SERIES_TERMS + 1)
-    frequencies = np.bincount(counts[counts <= SERIES_TERMS].astype(np.int64), minlength=SERIES_TERMS + 1)[1:]
     weights = bdtrc(terms - 1, SERIES_TERMS, 0.5)  # P(Binomial(SERIES_TERMS, 1/2) >= k)
     series = float(np.sum(np.where(terms % 2 == 1, 1, -1) * weights * frequencies))
     # Frequencies are near-independent Poisson counts; none seen once leaves as much doubt as one that was.
     error = float(np.sqrt(max(1.0, np.sum(weights**2 * frequencies))))
-    return float(np.clip(series, 0, min(seen, len(counts) - seen))), error
+    return float(np.clip(series, 0, min(seen, unseen))), error
 
 
 def difference_interval(  # noqa: PLR0917 -- two figures with their ends, in reading order

@@ -6,7 +6,13 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from auditkit.statistics.intervals import clopper_pearson, difference_interval, poisson_interval
+from auditkit.statistics.intervals import (
+    FEW_CLUSTERS,
+    clopper_pearson,
+    difference_interval,
+    poisson_interval,
+    singly_hit_interval,
+)
 
 # A raw rate contains the calibration's false positives; a limit closer to them than this cannot tell a leak from them.
 RAW_RATE_MARGIN = 5.0
@@ -146,7 +152,10 @@ def rate_test(limit: float, rate: float, *, adjusted: bool = False, confidence: 
 def coverage_test(
     limit: float, coverage: float, evaluation_controls: int | None = None, confidence: float = 0.95
 ) -> LimitTest:
-    """Of a share of distinct records: their count as a Poisson one, the widest that it can be [Garwood].
+    """Of a share of distinct records, by the interval of the gate where each was hit once, the widest that it can be.
+
+    At best: where records come out several at a time (``forecast.hits_together``), their count scatters more, its
+    interval is wider, and the rule fails less often.
 
     Args:
         limit: of the rule, above 0.
@@ -163,10 +172,18 @@ def coverage_test(
     def fails(hits: int, records: int) -> bool:
         if hits > records:
             return False
-        share, low = hits / records, poisson_interval(hits, confidence)[0] / records
+        share, low = hits / records, _least_low(hits, records, confidence) / records
         return difference_interval(share, low, share, 0, 0, noise)[0] > limit
 
     return LimitTest(fails, lambda hits, records: _poisson_at_least(hits, records, coverage))
+
+
+def _least_low(hits: int, records: int, confidence: float) -> float:
+    """The lower end for so many hits or more: it falls a little where the interval of few hits ends."""
+    low = singly_hit_interval(hits, records, confidence)[0]
+    if hits < FEW_CLUSTERS <= records - FEW_CLUSTERS:
+        low = min(low, singly_hit_interval(FEW_CLUSTERS, records, confidence)[0])
+    return low
 
 
 def records_for_auc(limit: float, confidence: float = 0.95) -> int:

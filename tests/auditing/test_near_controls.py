@@ -93,6 +93,29 @@ def test_near_duplicates_among_the_members_are_counted(project: Path) -> None:
     assert (near.clusters, near.largest, near.records, near.controls) == (10, 5, 23, 0)
 
 
+def test_a_prompt_that_is_a_members_but_for_a_letter_blinds_the_prompt_view_and_no_other(project: Path) -> None:
+    rows, others = _records(150, 1), _records(40, 9)
+    twins = [{"q": row["q"].replace("?", "!"), "a": f"{a['a']} {a['q']}"} for row, a in zip(rows, others, strict=False)]
+    _write(project / "controls.jsonl", [*_records(300, 2), *twins])
+    policy = _policy(CLEAN, gate=[{"metric": "adjusted_coverage", "max": 0.05, "view": "prompt"}])
+    for rule, outcome in (("prompt", "inconclusive"), ("record", "pass")):
+        policy["gate"][0]["view"] = rule
+        (project / "policy.yaml").write_text(yaml.safe_dump(policy))
+        report = audit(load_policy(project / "policy.yaml"), project / "out")
+        assert report.verdict.outcome == outcome
+        assert (report.near_duplicates[0].controls, report.near_duplicates[0].prompts) == (0, 40)
+        said = [caution for caution in report.verdict.cautions if "prompts of 40 of 340 controls" in caution]
+        assert len(said) == 1
+        assert not any(word in caution for caution in said for word in WORDS)
+
+
+def test_a_high_threshold_of_the_policy_lets_no_twin_in(project: Path) -> None:
+    policy = _policy(CLEAN, scoring={"semantic_threshold": {"calibrate_fpr": 0.05}, "string_threshold": 1.0})
+    (project / "policy.yaml").write_text(yaml.safe_dump(policy))
+    with pytest.raises(DataError, match="nearly repeats"):
+        prepare(load_policy(project / "policy.yaml"), b"s")
+
+
 words = st.text("ab ", max_size=12)
 
 

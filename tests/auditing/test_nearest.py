@@ -73,3 +73,12 @@ def test_a_resumed_run_goes_on_with_the_index_that_was_chosen(
     assert len(asked) == 2 * len(report.index)
     assert report.index[0].reason != ""
     assert {use.kind for use in report.index} == {"exact"}
+
+
+def test_without_a_cache_no_vector_outlives_the_run(run: Run, project: Path) -> None:
+    """A stored graph holds the vector of every record."""
+    policy = _with_index("hnsw")
+    policy["scoring"]["cache"] = False
+    report = run(policy)
+    assert "hnsw" in {use.kind for use in report.index}
+    assert not (project / ".auditkit" / "indexes").exists()

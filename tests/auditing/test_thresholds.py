@@ -113,6 +113,20 @@ def test_without_a_threshold_there_are_rates_but_no_forecast(project: Path) -> N
         assert "uncalibrated" in _estimate(report, metric).reason
 
 
+def test_thinned_out_generations_are_in_neither_count(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("auditkit.scoring.threshold_curve.MOST_PAIRS", 30_000)
+    models = {"candidate": {"backend": "scripted", "lines": LEAKING, "cut": 0.2}}
+    report = _run(project, models=models)
+    for drawn, curve in {curve.drawn: curve for curve in report.thresholds}.items():
+        assert curve.every > 1, drawn
+    curve = next(curve for curve in report.thresholds if curve.drawn == "by_length")
+    estimate = _estimate(report, "length_matched_semantic_rate")
+    assert estimate.denominator == curve.generations
+    assert 0 < estimate.unscored
+    assert estimate.denominator + estimate.unscored == -(-400 // curve.every)
+    assert f"every {curve.every}-th generation" in estimate.method
+
+
 def test_power_is_stated_for_every_rule(report: AuditReport) -> None:
     (power,) = report.powers
     assert (power.metric, power.declared, power.to_pass) == ("adjusted_coverage", 150, 74)

@@ -229,3 +229,25 @@ def test_a_preset_that_changed_is_another_policy(project: Path) -> None:
     loosened = _policy(CLEAN, gate=[{"metric": "adjusted_coverage", "max": 0.9}])
     (project / "base.yaml").write_text(yaml.safe_dump(loosened))
     assert not verify(folder, policy_file=project / "leaf.yaml").ok
+
+
+POOR_INDEX = {"kind": "hnsw", "m": 4, "ef_construction": 16, "ef": 10}
+
+
+def test_a_search_that_misses_leaks_is_never_a_pass(run: Run, project: Path) -> None:
+    _write(project / "sft.jsonl", _records(2500, 1))
+    scoring = {"semantic_threshold": {"calibrate_fpr": 0.05}}
+    assert run(_policy(CLEAN, scoring={**scoring, "index": {"kind": "exact"}})).verdict.outcome == "pass"
+    report = run(_policy(CLEAN, scoring={**scoring, "index": POOR_INDEX}))
+    assert report.index[0].recall_at_1 < 0.999
+    assert report.verdict.outcome == "inconclusive"
+    assert any("approximate search" in caution for caution in report.verdict.cautions)
+
+
+def test_what_the_controls_index_misses_is_told(run: Run, project: Path) -> None:
+    """No graph over a handful of members misses anything; over many controls a poor one does."""
+    _write(project / "controls.jsonl", _records(4000, 2))
+    report = run(_policy(CLEAN, scoring={"semantic_threshold": {"calibrate_fpr": 0.05}, "index": POOR_INDEX}))
+    attacked = next(use for use in report.index if use.view == "record")
+    assert attacked.recall_at_1 < 0.999
+    assert attacked.reason.startswith("of the controls")

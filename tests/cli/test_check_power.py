@@ -58,6 +58,7 @@ def test_it_tells_near_duplicates_and_what_each_rule_needs_in_80_columns(project
     assert max(map(len, table[:6])) <= 80
     (coverage,) = (line.split() for line in table if "distinct records" in line)
     assert coverage[-4:-2] == ["200", "74"]
+    assert "at best, if records come out singly" in result.stdout
     (rate,) = (line.split() for line in table if "generations" in line)
     assert rate[-4:-2] == ["100", "91"]
 
@@ -80,6 +81,20 @@ def test_it_has_all_of_it_as_data(project: Path) -> None:
     assert [power["metric"] for power in data["power"]] == ["adjusted_coverage", "string_memorisation_rate"]
     assert data["power"][1]["to_detect_95"] > data["power"][1]["to_detect_80"] > data["power"][1]["to_pass"]
     assert len(data["facts"]["near-duplicates"]) == 2
+
+
+def test_copies_among_the_controls_are_told_and_do_not_count(project: Path) -> None:
+    rows = _rows(300, 2) + [{**row, "a": f"{row['a']}!"} for row in _rows(50, 2)]
+    (project / "controls.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result = _check(project)
+    assert result.exit_code == 0, result.output
+    assert "50 clusters of controls hold 100 of them; each counts as one control" in result.stdout
+    assert "350 controls (" in result.stdout
+    few = [{**row, "a": f"{row['a']}{'!' * copy}"} for row in _rows(20, 2) for copy in range(4)] * 4
+    (project / "controls.jsonl").write_text("".join(json.dumps(row) + "\n" for row in few))
+    result = _check(project)
+    assert result.exit_code == 2
+    assert "distinct controls to calibrate with" in result.stderr
 
 
 def test_a_leaky_control_is_an_error_that_names_the_pair(project: Path) -> None:

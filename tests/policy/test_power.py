@@ -87,6 +87,7 @@ def test_power_of_each_rule_is_that_of_the_interval_it_is_judged_by() -> None:
     assert rate.detects == test.power(3000)
     (adjusted,) = powers(_policy({"metric": "adjusted_coverage", "max": 0.01}), ENOUGH)
     assert (adjusted.unit, adjusted.declared, adjusted.to_pass) == ("distinct records", 5000, 369)
+    assert adjusted.note.startswith("at best")
     assert adjusted.detects == coverage_test(0.01, 0.02, 1000).power(5000)
     (plain,) = powers(_policy({"metric": "coverage", "max": 0.01}), ENOUGH)
     assert plain.detects is not None

@@ -123,6 +123,20 @@ def test_the_page_has_every_part(report: AuditReport) -> None:
         assert words in page, words
 
 
+def test_generations_that_a_curve_left_out_are_told(report: AuditReport) -> None:
+    thinned = [
+        curve.model_copy(update={"every": every}) for curve, every in zip(report.thresholds, (3, 7), strict=True)
+    ]
+    made = report.model_copy(update={"thresholds": thinned})
+    page = render(made, SCREEN, redacted=False).replace("\u00a0", " ")
+    assert "4,567 generations (every 3-th); 321 records on either side" in page
+    assert "321 of like length (every 7-th generation)" in page
+    (caption,) = {chart.caption for chart in draw_all(made) if chart.section == "thresholds"}
+    assert "only every 3-th or 7-th one was looked at" in caption
+    (whole,) = {chart.caption for chart in draw_all(report) if chart.section == "thresholds"}
+    assert "looked at" not in whole
+
+
 def test_a_report_without_any_of_it_is_still_a_report() -> None:
     page = render(build_report(), SCREEN, redacted=True)
     assert "Rates against the threshold" not in page

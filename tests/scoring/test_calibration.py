@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auditkit.scoring.calibration import calibrate, split_controls
+from auditkit.scoring.calibration import best_of_clusters, calibrate, split_controls
 from auditkit.statistics.intervals import clopper_pearson
 from auditkit.statistics.power import controls_for_fpr
 
@@ -92,3 +92,20 @@ def test_without_clusters_the_halves_are_equal() -> None:
 def test_every_id_needs_its_label() -> None:
     with pytest.raises(ValueError):
         split_controls(["a", "b"], [0])
+
+
+@given(st.lists(st.tuples(st.integers(0, 6), st.floats(-1, 1, width=32)), max_size=40))
+def test_of_each_cluster_the_best_score_counts(pairs: list[tuple[int, float]]) -> None:
+    clusters, scores = [label for label, _ in pairs], np.array([score for _, score in pairs], np.float32)
+    best = best_of_clusters(scores, clusters)
+    assert best.tolist() == [float(scores[np.array(clusters) == label].max()) for label in sorted(set(clusters))]
+    with pytest.raises(ValueError, match="one cluster label"):
+        best_of_clusters(scores, [*clusters, 0])
+
+
+def test_copies_of_a_control_are_no_evidence() -> None:
+    scores = np.tile(np.random.default_rng(5).normal(0.5, 0.1, 40).astype(np.float32), 30)
+    assert calibrate(scores, 0.01).threshold is not None  # what 1,200 distinct ones would show
+    found = calibrate(best_of_clusters(scores, np.arange(1200) % 40), 0.01)
+    assert found.threshold is None
+    assert "40" in found.reason

@@ -10,14 +10,15 @@ from hypothesis import strategies as st
 from auditkit.scoring import coverage as coverage_module
 from auditkit.scoring.base import Vectors
 from auditkit.scoring.coverage import Coverage, coverage_curve, curve_points, random_subsets
-from auditkit.scoring.exact_search import pair_scores
+from auditkit.scoring.products import as_scores, exact_scores
 from auditkit.statistics.intervals import distinct_interval
 from tests.scoring.test_index import unit
 
 
 def all_scores(queries: Vectors, vectors: Vectors) -> np.ndarray:
     n, m = len(queries), len(vectors)
-    return pair_scores(queries, vectors, np.repeat(np.arange(n), m), np.tile(np.arange(m), n)).reshape(n, m)
+    pairs = np.repeat(np.arange(n), m), np.tile(np.arange(m), n)
+    return as_scores(exact_scores(queries, vectors, *pairs)).reshape(n, m)
 
 
 @settings(max_examples=60, deadline=None)

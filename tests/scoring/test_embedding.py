@@ -102,13 +102,16 @@ def test_a_second_audit_embeds_only_what_is_new(tmp_path: Path) -> None:
 def test_every_call_is_safe_before_the_next(tmp_path: Path) -> None:
     heard: list[int] = []
 
-    def on_call(done: EmbeddingCounts) -> None:
+    told: list[tuple[int, int]] = []
+
+    def on_call(texts: int, characters: int) -> None:
         other = cache(tmp_path)
         heard.append(len(other.get([other.key(f"t{i}") for i in range(10)])))
-        assert done.embedded == len(CALLS[-1])
+        told.append((texts, characters))
 
     TextEmbedding(Recording(most=4), cache(tmp_path), on_call).embed([f"t{i}" for i in range(10)])
-    assert heard == [4, 8, 10]
+    assert heard == [0, 4, 8]
+    assert told == [(4, 8), (4, 8), (2, 4)]  # also of a call that will never be answered
 
 
 def test_long_texts_are_counted() -> None:

@@ -135,14 +135,59 @@ def test_several_audits_share_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"no database at all, but long enough to look like one" * 100, None])
-def test_a_damaged_file_is_named(tmp_path: Path, content: bytes | None) -> None:
-    cache, _, _ = filled(tmp_path, 2000)
+def test_a_malformed_file_is_moved_aside_and_another_begun(tmp_path: Path, content: bytes | None) -> None:
+    """What was paid for stays in the file that was moved, for whoever can mend it."""
+    cache, keys, rows = filled(tmp_path, 2000)
     cache.close()
     whole = cache.path.read_bytes()
-    cache.path.write_bytes(content or whole[:4096] + b"\xff" * (len(whole) - 4096))
+    damaged = content or whole[:8192] + b"\xff" * (len(whole) - 8192)
+    cache.path.write_bytes(damaged)
+    notes: list[str] = []
+    again = EmbeddingCache.in_folder(tmp_path, SECRET, "an embedder", notes.append)
+    assert again.get(keys) == {}
+    again.put(keys, rows)
+    assert set(again.get(keys)) == set(keys)
+    again.close()
+    (aside,) = tmp_path.glob("*.damaged-*")
+    assert aside.read_bytes() == damaged
+    assert aside.stat().st_mode & 0o777 == 0o600
+    assert len(notes) == 1
+    assert aside.name in notes[0]
+    assert set(opened(tmp_path).get(keys)) == set(keys)
+
+
+def test_the_journal_of_a_malformed_file_is_not_played_back_into_the_new_one(tmp_path: Path) -> None:
+    cache, keys, rows = filled(tmp_path)
+    cache.close()
+    cache.path.write_bytes(b"no database " * 1000)
+    journal = cache.path.with_name(f"{cache.path.name}-journal")
+    journal.write_bytes(b"half a journal")
+    again = opened(tmp_path)
+    again.put(keys, rows)
+    assert set(again.get(keys)) == set(keys)
+    assert not journal.exists()
+
+
+def test_a_file_that_another_audit_moved_is_not_moved_again(tmp_path: Path) -> None:
+    cache, keys, rows = filled(tmp_path, 2000)
+    cache.close()
+    cache.path.write_bytes(cache.path.read_bytes()[:8192] + b"\xff" * 300_000)
+    one, other = opened(tmp_path), opened(tmp_path)
+    one.put(keys, rows)
+    assert set(other.get(keys)) == set(keys)
+    assert len(list(tmp_path.glob("*.damaged-*"))) == 1
+
+
+def test_a_link_is_not_followed(tmp_path: Path) -> None:
+    cache, _, _ = filled(tmp_path)
+    cache.close()
+    elsewhere = tmp_path / "elsewhere"
+    cache.path.rename(elsewhere)
+    elsewhere.chmod(0o644)
+    cache.path.symlink_to(elsewhere)
     with pytest.raises(CacheUnusableError, match=str(cache.path)):
-        again = opened(tmp_path)
-        again.get([again.key(f"text {i}") for i in range(2000)])
+        opened(tmp_path)
+    assert elsewhere.stat().st_mode & 0o777 == 0o644
 
 
 def test_a_file_of_another_version_is_not_touched(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from auditkit.errors import AuditkitError
 from auditkit.scoring import exact_search, products
 from auditkit.scoring.base import Index, Vectors
-from auditkit.scoring.exact_search import ExactSearch, added, exact_best, hits_above, pair_scores
+from auditkit.scoring.exact_search import ExactSearch, added, exact_best, hits_above
+from auditkit.scoring.products import as_scores, exact_scores
 from tests.scoring.test_index import unit
 
 # Few numbers in few values: zero rows, exact duplicates and exact ties are common.
@@ -88,7 +89,7 @@ def test_one_pass_is_the_separate_searches(seed: int, n: int, m: int, width: int
     index, score, hits = all_hits(search, queries, [n // 3])
     np.testing.assert_array_equal((index, score), exact_best(queries, vectors))
     np.testing.assert_array_equal(search.nearest, exact_best(vectors, queries))
-    np.testing.assert_array_equal(score, pair_scores(queries, vectors, np.arange(n), index))
+    np.testing.assert_array_equal(score, as_scores(exact_scores(queries, vectors, np.arange(n), index)))
     separate = [(q, v) for block in hits_above(queries, vectors, 0.1) for q, v in zip(*block[:2], strict=True)]
     assert hits == {(int(q), int(v)) for q, v in separate}
     assert len(separate) == len(hits)

@@ -259,12 +259,21 @@ def test_an_address_in_the_clear_is_refused(url: str) -> None:
         embedder(url)
 
 
+@pytest.mark.parametrize(
+    "url", ["https://me:password@example.com", "https://example.com/?key=1", "https://example.com/#a"]
+)
+def test_an_address_that_holds_a_secret_is_refused(url: str) -> None:
+    with pytest.raises(ValidationError, match="address alone"):
+        embedder(url)
+
+
 def test_the_published_threshold_belongs_to_the_papers_settings() -> None:
     https = "https://generativelanguage.googleapis.com"
     assert embedder(https).published_threshold == 0.95
     assert embedder(https, output_dimensionality=768).published_threshold is None
     assert embedder(https, task_type="CLUSTERING").published_threshold is None
     assert embedder(https, model="gemini-embedding-2").published_threshold is None
+    assert embedder("https://example.com").published_threshold is None
     assert embedder(https).external
 
 

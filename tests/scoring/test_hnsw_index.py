@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from auditkit.errors import MissingExtraError
-from auditkit.scoring import hnsw_index, hnsw_search
+from auditkit.scoring import hnsw_index, hnsw_search, hnsw_tuning
 from auditkit.scoring.base import Index, IndexChoice, Search, Vectors
 from auditkit.scoring.coverage import Coverage
 from auditkit.scoring.exact_search import ExactSearch
 from auditkit.scoring.hnsw_index import HnswIndex
 from auditkit.scoring.index import best_vector_matches
+from auditkit.statistics.intervals import clopper_pearson
 from tests.scoring.test_index import unit
 
 POOR = HnswIndex(kind="hnsw", m=4, ef_construction=16, ef=10)
@@ -45,7 +46,7 @@ def test_finds_what_exact_search_finds_and_says_how_often() -> None:
     share = float(np.mean(index == exact_index))
     assert share > 0.98
     np.testing.assert_array_equal(score[index == exact_index], exact_score[index == exact_index])
-    assert use.queries == 500
+    assert use.queries == 700  # all of them, where there are so few
     assert use.recall_at_1 >= 0.999
 
 
@@ -161,3 +162,41 @@ def test_without_hnswlib_the_error_names_the_extra(monkeypatch: pytest.MonkeyPat
     rng = np.random.default_rng(5)
     with pytest.raises(MissingExtraError, match=r"auditkit\[hnsw\]"):
         HnswIndex(kind="hnsw").best(unit(rng, 2), unit(rng, 2))
+
+
+def test_a_choice_for_speed_falls_back_where_pairs_are_missed_or_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(6)
+    vectors, queries = clustered(rng, 2000, around=200), clustered(rng, 300, around=30)
+    queries[:50] = vectors[:50]
+    monkeypatch.setattr(hnsw_search, "MOST", 40)
+    search = HnswIndex(kind="hnsw").open(vectors, CHOSEN).search(queries, 0.9)
+    assert search.use.kind == "exact"
+    assert hits_of(search, queries) == hits_of(ExactSearch(vectors, 0.9), queries)
+
+
+def test_the_recall_is_measured_on_queries_that_did_not_tune() -> None:
+    """Near the threshold or not: thousands of them, and the reason says what so many can show."""
+    rng = np.random.default_rng(9)
+    vectors = unit(rng, 1500, 24)
+    queries = vectors[rng.integers(0, 1500, 6000)] + 0.1 * unit(rng, 6000, 24)
+    queries = (queries / np.linalg.norm(queries, axis=1, keepdims=True)).astype(np.float32)
+    for threshold in (None, 0.9):
+        samples = hnsw_tuning.drawn_samples(queries, vectors, threshold, 0, tuned=True)
+        assert not samples.whole
+        tuning, fresh = ({row.tobytes() for row in side.queries} for side in (samples.tuning, samples.fresh))
+        assert (len(tuning), len(fresh)) == (500, 3000)
+        assert not tuning & fresh
+        use = HnswIndex(kind="hnsw").open(vectors, ASKED).search(queries, threshold).use
+        assert use.queries == 3000
+        low, _ = clopper_pearson(round(3000 * use.recall_at_1), 3000)
+        assert f"show a recall@1 of {low:.2%} or more" in use.reason
+
+
+def test_a_few_queries_near_the_threshold_are_shared_out() -> None:
+    rng = np.random.default_rng(10)
+    vectors, queries = unit(rng, 500, 24), unit(rng, 9000, 24)
+    queries[:600] = vectors[rng.integers(0, 500, 600)]
+    samples = hnsw_tuning.drawn_samples(queries, vectors, 0.97, 0, tuned=True)
+    assert (len(samples.tuning.queries), len(samples.fresh.queries)) == (500, 500)
+    near = (samples.tuning.score > 0.9).sum(), (samples.fresh.score > 0.9).sum()
+    assert min(near) > 200

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from auditkit.errors import AuditkitError
 from auditkit.scoring import products
 from auditkit.scoring.base import Vectors
-from auditkit.scoring.exact_search import ExactSearch, hits_above, pair_scores
+from auditkit.scoring.exact_search import ExactSearch, hits_above
 from auditkit.scoring.index import best_vector_matches
-from auditkit.scoring.products import first_of_equal_rows
+from auditkit.scoring.products import as_scores, exact_scores, first_of_equal_rows
 
 
 def unit(rng: np.random.Generator, n: int, d: int = 24) -> Vectors:
@@ -81,7 +81,8 @@ def test_a_score_does_not_depend_on_the_batch() -> None:
 def test_both_directions_and_hits_agree_on_every_pair(small_blocks: None) -> None:
     rng = np.random.default_rng(5)
     queries, vectors = unit(rng, 30, 3), unit(rng, 40, 3)
-    scores = pair_scores(queries, vectors, np.repeat(np.arange(30), 40), np.tile(np.arange(40), 30)).reshape(30, 40)
+    pairs = np.repeat(np.arange(30), 40), np.tile(np.arange(40), 30)
+    scores = as_scores(exact_scores(queries, vectors, *pairs)).reshape(30, 40)
     best_index, best_score = best_vector_matches(queries, vectors, "exact")
     search = ExactSearch(vectors)
     for block in (queries[:4], queries[4:4], queries[4:]):

@@ -94,7 +94,10 @@ def test_killed_between_the_graph_and_its_tag(store: IndexStore, vectors: Vector
 
 
 def test_only_the_last_used_are_kept(store: IndexStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index_store, "KEPT", 2)
+    opened(unit(np.random.default_rng(9), 30, 4), store)
+    (path,) = store.folder.glob("*.hnsw")
+    monkeypatch.setattr(index_store, "MOST_BYTES", int(2.5 * path.stat().st_size))
+    os.utime(path, (0, 0))
     many = [unit(np.random.default_rng(seed), 30, 4) for seed in range(3)]
     for day, vectors in enumerate([many[0], many[1], many[0], many[2]]):
         opened(vectors, store)
@@ -122,3 +125,43 @@ def test_where_nothing_can_be_stored_the_audit_goes_on(tmp_path: Path, vectors: 
     graph, built = opened(vectors, IndexStore(tmp_path / "file" / "indexes", SECRET))
     assert built
     assert len(graph) == 300
+
+
+def test_the_graphs_of_several_datasets_are_kept(store: IndexStore) -> None:
+    many = [unit(np.random.default_rng(seed), 30, 4) for seed in range(8)]  # two datasets, two views, two sides
+    assert all(opened(vectors, store)[1] for vectors in many)
+    assert not any(opened(vectors, store)[1] for vectors in many)
+
+
+def test_the_last_graph_is_kept_however_large_it_is(store: IndexStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index_store, "MOST_BYTES", 1)
+    vectors = unit(np.random.default_rng(3), 30, 4)
+    opened(vectors, store)
+    assert not opened(vectors, store)[1]
+
+
+@pytest.mark.parametrize("kept", [0, 5000])
+def test_a_full_disk_leaves_no_half_graph(store: IndexStore, vectors: Vectors, kept: int) -> None:
+    """hnswlib writes without looking whether anything arrives."""
+    save = Graph.save
+
+    def cut(self: Graph, path: Path) -> None:
+        save(self, path)
+        os.truncate(path, kept)
+
+    with patch.object(Graph, "save", cut):
+        assert opened(vectors, store)[1]
+    assert not list(store.folder.glob("*.hnsw"))
+    assert not list(store.folder.glob("*.tag"))
+    assert opened(vectors, store)[1]
+    assert not opened(vectors, store)[1]
+
+
+def test_a_graph_that_cannot_be_loaded_is_built_anew(store: IndexStore, vectors: Vectors) -> None:
+    """One that an earlier version left: cut short, and tagged all the same."""
+    opened(vectors, store)
+    (path,) = store.folder.glob("*.hnsw")
+    os.truncate(path, path.stat().st_size // 2)
+    path.with_suffix(".tag").write_bytes(index_store._tag(path, SECRET))
+    assert opened(vectors, store)[1]
+    assert not opened(vectors, store)[1]

@@ -207,3 +207,9 @@ def test_nan_appears_nowhere_and_the_value_is_within_its_interval(flags: list[tu
         assert all(type(x) in (float, int, str, type(None)) for x in asdict(found).values())
         if found.value is not None and found.low is not None and found.high is not None:
             assert found.low - 1e-9 <= found.value <= found.high + 1e-9
+
+
+def test_a_similarity_right_at_the_string_threshold_is_a_match() -> None:
+    similarities = np.array([1.0 - 7 / 100, 1.0 - 8 / 100])
+    estimate = string_memorisation_rate(Scope("d", "a"), similarities, np.ones(2, np.bool_), threshold=0.93)
+    assert (estimate.numerator, estimate.denominator) == (1.0, 2.0)

@@ -62,3 +62,11 @@ def test_thousands_of_near_versions_of_one_record_join_quickly() -> None:
 def test_an_impossible_threshold_is_refused() -> None:
     with pytest.raises(AuditkitError):
         near_duplicate_clusters(["a"], 90)
+
+
+@pytest.mark.parametrize(("threshold", "edits"), [(0.66, 34), (0.67, 33), (0.68, 32), (0.93, 7)])
+def test_texts_right_at_the_threshold_are_connected(threshold: float, edits: int) -> None:
+    text = "".join(chr(0x4E00 + at) for at in range(100))
+    other, further = "#" * edits + text[edits:], "+" * (edits + 1) + text[edits + 1 :]
+    assert near_duplicate_clusters([text, other], threshold).tolist() == [0, 0]
+    assert near_duplicate_clusters([text, further], threshold).tolist() == [0, 1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from rapidfuzz.distance import Indel, Levenshtein
 
 from auditkit.errors import AuditkitError
+from auditkit.scoring.string_pairs import as_similarity, reaches
 from auditkit.scoring.strings import Measure, StringIndex, best_string_matches, exact_similarities, similarity
 
 BRUTE: dict[str, Callable[[str, str], float]] = {
@@ -128,3 +130,32 @@ def test_wrong_arguments_say_what_would_do() -> None:
         best_string_matches(["a"], ["a"], floor=80)
     with pytest.raises(ValueError):
         exact_similarities(["a"], [])
+
+
+def _edited(size: int, edits: int) -> tuple[str, str]:
+    text = "".join(chr(0x4E00 + at) for at in range(size))
+    return text, "#" * edits + text[edits:]
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_a_match_right_at_the_floor_counts_and_one_edit_more_does_not(measure: Measure) -> None:
+    """At every floor of two decimals, by fractions: 1 - 7 / 100 is a match at 0.93, whatever its float is."""
+    for hundredth in range(1, 101):
+        floor = Fraction(hundredth, 100)
+        for size in (50, 100, 300):
+            most = int((1 - floor) * size)  # a substitution is two edits of twice the length by Indel
+            for edits in {most, min(most + 1, size)}:
+                text, other = _edited(size, edits)
+                counts = 1 - Fraction(edits, size) >= floor
+                (index,), (best,) = best_string_matches([text], [other], measure, float(floor))
+                assert index == (0 if counts else -1), (measure, hundredth, size, edits)
+                assert best == (BRUTE[measure](text, other) if counts else 0.0)
+
+
+def test_every_fraction_reaches_exactly_what_it_is_not_less_than() -> None:
+    for hundredth in range(101):
+        for full in range(1, 300):
+            edits = np.arange(full + 1)
+            expected = edits * 100 <= (100 - hundredth) * full  # whole numbers
+            found = reaches(as_similarity(edits, np.full(full + 1, full)), hundredth / 100)
+            np.testing.assert_array_equal(found, expected)

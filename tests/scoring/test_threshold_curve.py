@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from auditkit.scoring.coverage import Coverage, random_subsets
 from auditkit.scoring.metrics import Scope, adjusted_semantic_rate, drawn_difference, drawn_rate
 from auditkit.scoring.threshold_curve import DrawnHits, count_hits, length_subsets, thinning, threshold_grid
-from auditkit.statistics.matching import length_strata
+from auditkit.statistics.length_matching import match_lengths
+from auditkit.statistics.roc import auc
 
 SCOPE = Scope("d", "a")
 
@@ -99,7 +100,7 @@ def test_drawn_to_one_length_both_sides_are_equally_many_in_every_stratum(
     ours, theirs = length_subsets(members, controls, seed)
     assert (ours.shape[1], theirs.shape[1]) == (len(members), len(controls))
     assert len(ours) == len(theirs)
-    strata = length_strata(members, controls)
+    strata = match_lengths(members, controls).strata
     for mine, other in zip(ours, theirs, strict=True):
         assert np.bincount(strata.members[mine]).tolist() == np.bincount(strata.controls[other]).tolist()
 
@@ -112,6 +113,37 @@ def test_lengths_are_those_of_the_controls() -> None:
     drawn, wanted = np.mean([members[row].mean() for row in ours]), np.mean([controls[row].mean() for row in theirs])
     assert abs(drawn - wanted) < 0.15 * abs(members.mean() - controls.mean())
     assert not np.array_equal(ours[0], ours[1])  # drawn anew, where there is a choice
+
+
+@pytest.mark.parametrize("longer", [(300, 100), (150, 100), (100, 250)])
+def test_length_tells_nothing_of_what_was_drawn(longer: tuple[int, int]) -> None:
+    rng = np.random.default_rng(7)
+    members, controls = (
+        rng.lognormal(np.log(middle), 0.6, n) for middle, n in zip(longer, (20_000, 1000), strict=True)
+    )
+    ours, theirs = length_subsets(members, controls, 1)
+    assert theirs[0].sum() > 100
+    aucs = [auc(members[mine], controls[other]).value for mine, other in zip(ours, theirs, strict=True)]
+    assert abs(np.mean(aucs) - 0.5) < 0.01
+
+
+def test_nothing_is_drawn_where_the_controls_proportions_cannot_be_had() -> None:
+    """100 short members for 2000 short controls: of the long ones half a record would be drawn."""
+    members, controls = np.r_[[10] * 150, [500] * 10_000], np.r_[[10] * 20_000, [500] * 60, [501] * 300]
+    match = match_lengths(members, controls)
+    ours, theirs = length_subsets(members, controls, 0)
+    assert len(ours) == len(theirs) == 0
+    assert not match.reason
+    assert "too rare among the members" in match.draw_reason
+
+
+def test_a_handful_of_members_does_not_stand_for_the_mass_of_the_controls() -> None:
+    members = np.r_[np.full(20, 10), np.linspace(500, 1000, 10_000)].astype(int)
+    controls = np.r_[np.full(2000, 10), np.linspace(500, 1000, 60)].astype(int)
+    ours, theirs = length_subsets(members, controls, 0)
+    assert not ours[:, :20].any()
+    assert not theirs[:, :2000].any()
+    assert theirs[0].sum() > 30
 
 
 def test_nothing_is_drawn_where_no_lengths_are_shared() -> None:

@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
 
+from auditkit.scoring.coverage import CoverageResult
+from auditkit.scoring.metrics import Scope, coverage_estimate
 from auditkit.statistics.intervals import clopper_pearson, distinct_interval, poisson_interval
 from auditkit.statistics.power import (
     best_adjusted_coverage_high,
@@ -119,10 +121,41 @@ def test_power_of_coverage_is_no_more_than_distinct_records_show(controls: int |
     # 5,000 records, 100 of which a run finds by the Poisson law; the limit is half of that.
     test = coverage_test(0.01, 0.02, controls)
     hits = np.random.default_rng(2).poisson(100, 20_000)
-    low = np.array([poisson_interval(count)[0] / 5000 for count in range(hits.max() + 1)])[hits]
+    low = np.array([distinct_interval(np.arange(5000) < count)[0] / 5000 for count in range(hits.max() + 1)])[hits]
     noise = poisson_interval(0)[1] / controls if controls else 0.0
     low = hits / 5000 - np.hypot(hits / 5000 - low, noise)
     assert test.power(5000) == pytest.approx(np.mean(low > 0.01), abs=0.011)
+
+
+@pytest.mark.parametrize("limit", [0.01, 0.05])
+@pytest.mark.parametrize("power", [0.8, 0.95])
+def test_power_of_coverage_is_what_the_gate_finds(limit: float, power: float) -> None:
+    """Records that come out singly: as often as claimed, or oftener; several at a time: less often."""
+    test, generations, runs = coverage_test(limit, 2 * limit), 20_000, 1000
+    records = _defined(test.size_for(power))
+    random = np.random.default_rng(11)
+    failed, failed_together = 0, 0
+    for _ in range(runs):
+        incidence = random.poisson(-np.log1p(-2 * limit), records)
+        failed += _gate_low(incidence, random.integers(0, generations, records)) > limit
+        groups = np.arange(records) // 4
+        together = random.poisson(-np.log1p(-2 * limit), records)[groups]
+        failed_together += _gate_low(together, random.integers(0, generations, records)[groups]) > limit
+    noise = 3 * np.sqrt(power * (1 - power) / runs)
+    claimed = test.power(records)
+    assert claimed >= power
+    assert failed / runs >= claimed - noise
+    assert failed_together / runs < claimed - 0.05
+
+
+def _gate_low(incidence: np.ndarray, first: np.ndarray) -> float:
+    """The lower end of coverage, as the gate compares it with a limit."""
+    hit, none = incidence > 0, np.zeros(0, np.int64)
+    first_hit = np.where(hit, first, -1)
+    result = CoverageResult(0.9, 20_000, 20_000, incidence, first_hit, hit, none, 0, none, none.astype(np.float32))
+    low = coverage_estimate(Scope("d", "a"), result).low
+    assert low is not None
+    return low
 
 
 def test_coverage_needs_controls_enough_and_more_of_them_need_fewer_records() -> None:
