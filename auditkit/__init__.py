@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from auditkit.models.chat_template import template_prefix as template_prefix
     from auditkit.models.sequences import sequence_logprobs as sequence_logprobs
     from auditkit.policy.load import load_policy as load_policy
-    from auditkit.scoring.index import best_vector_matches as best_vector_matches
-    from auditkit.scoring.strings import best_string_matches as best_string_matches
+    from auditkit.scoring.strings.best import best_string_matches as best_string_matches
+    from auditkit.scoring.vectors.index import best_vector_matches as best_vector_matches
     from auditkit.signing.verify import verify as verify
     from auditkit.statistics.extraction import log10_queries_to_extract as log10_queries_to_extract
     from auditkit.statistics.extraction import queries_to_extract as queries_to_extract
@@ -27,8 +27,8 @@ _PUBLIC = {
     "verify": "auditkit.signing.verify",
     "load_policy": "auditkit.policy.load",
     "template_prefix": "auditkit.models.chat_template",
-    "best_string_matches": "auditkit.scoring.strings",
-    "best_vector_matches": "auditkit.scoring.index",
+    "best_string_matches": "auditkit.scoring.strings.best",
+    "best_vector_matches": "auditkit.scoring.vectors.index",
     "clopper_pearson": "auditkit.statistics.intervals",
     "queries_to_extract": "auditkit.statistics.extraction",
     "log10_queries_to_extract": "auditkit.statistics.extraction",

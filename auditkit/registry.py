@@ -49,14 +49,14 @@ BUILT_IN: dict[Family, dict[str, str]] = {
         "gradient_alignment": "auditkit.probes.gradient_alignment:GradientAlignment",
     },
     "embedders": {
-        "default": "auditkit.scoring.wordllama_embedder:DefaultEmbedder",
-        "sentence_transformers": "auditkit.scoring.sentence_embedder:SentenceTransformersEmbedder",
-        "gemini": "auditkit.scoring.gemini_embedder:GeminiEmbedder",
+        "default": "auditkit.scoring.embedders.wordllama_embedder:DefaultEmbedder",
+        "sentence_transformers": "auditkit.scoring.embedders.sentence_embedder:SentenceTransformersEmbedder",
+        "gemini": "auditkit.scoring.embedders.gemini_embedder:GeminiEmbedder",
     },
     "indexes": {
-        "auto": "auditkit.scoring.index:AutoIndex",
-        "exact": "auditkit.scoring.index:ExactIndex",
-        "hnsw": "auditkit.scoring.hnsw_index:HnswIndex",
+        "auto": "auditkit.scoring.vectors.index:AutoIndex",
+        "exact": "auditkit.scoring.vectors.index:ExactIndex",
+        "hnsw": "auditkit.scoring.vectors.hnsw_index:HnswIndex",
     },
     "mitigations": {},
     "formats": {

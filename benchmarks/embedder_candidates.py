@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from auditkit.scoring.base import Vectors
-from auditkit.scoring.sentence_embedder import SentenceTransformersEmbedder
-from auditkit.scoring.wordllama_embedder import DefaultEmbedder, _model
+from auditkit.scoring.embedders.sentence_embedder import SentenceTransformersEmbedder
+from auditkit.scoring.embedders.wordllama_embedder import DefaultEmbedder, _model
 from benchmarks.measure import Skipped
 
 Embed = Callable[[Sequence[str]], Vectors]

@@ -11,10 +11,10 @@ from random import Random
 import numpy as np
 
 from auditkit.scoring.base import Embedder, Vectors
-from auditkit.scoring.embedding import TextEmbedding
-from auditkit.scoring.embedding_cache import EmbeddingCache
-from auditkit.scoring.sentence_embedder import SentenceTransformersEmbedder, _model
-from auditkit.scoring.wordllama_embedder import DefaultEmbedder
+from auditkit.scoring.embedders.embedding import TextEmbedding
+from auditkit.scoring.embedders.embedding_cache import EmbeddingCache
+from auditkit.scoring.embedders.sentence_embedder import SentenceTransformersEmbedder, _model
+from auditkit.scoring.embedders.wordllama_embedder import DefaultEmbedder
 from benchmarks.embedder_candidates import minilm_folder
 from benchmarks.likelihood import rows_of
 from benchmarks.measure import Entry, Floats, Side, compared, in_turn

@@ -14,8 +14,8 @@ import numpy as np
 
 from auditkit.scoring.base import IndexChoice, Vectors
 from auditkit.scoring.coverage import Coverage
-from auditkit.scoring.exact_search import ExactSearch
-from auditkit.scoring.hnsw_index import HnswIndex
+from auditkit.scoring.vectors.exact_search import ExactSearch
+from auditkit.scoring.vectors.hnsw_index import HnswIndex
 from benchmarks.measure import Entry
 
 RECORDS, GENERATIONS = 939_344, 1_000_000

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from auditkit.scoring.spans import MINIMUM, shared_spans
+from auditkit.scoring.strings.spans import MINIMUM, shared_spans
 from benchmarks.measure import Entry, Floats, Skipped, compared, in_turn
 
 RECORDS = Path(__file__).resolve().parents[1] / "examples" / "quickstart" / "data" / "sft.jsonl"

@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from auditkit.scoring.string_pairs import Bar, Measure
-from auditkit.scoring.strings import StringIndex
+from auditkit.scoring.strings.best import StringIndex
+from auditkit.scoring.strings.pairs import Bar, Measure
 from benchmarks.measure import Entry, Floats, Skipped, Timed, in_turn
 
 QUICKSTART = Path(__file__).resolve().parents[1] / "examples" / "quickstart" / "data" / "sft.jsonl"

@@ -51,7 +51,7 @@ def real(n: int, seed: int = 0) -> Case:
     Raises:
         Skipped: the texts were not fetched.
     """
-    from auditkit.scoring.wordllama_embedder import DefaultEmbedder
+    from auditkit.scoring.embedders.wordllama_embedder import DefaultEmbedder
 
     if not TEXTS.exists():
         raise Skipped(f"{TEXTS} is not there: python examples/smollm2/prepare.py")

@@ -12,10 +12,10 @@ import numpy as np
 
 from auditkit.scoring.base import Index, IndexChoice, Scores, Vectors
 from auditkit.scoring.coverage import Coverage
-from auditkit.scoring.exact_search import ExactSearch, exact_best
-from auditkit.scoring.hnsw_index import HnswIndex
-from auditkit.scoring.index_costs import measured_costs
 from auditkit.scoring.threads import blas_threads
+from auditkit.scoring.vectors.exact_search import ExactSearch, exact_best
+from auditkit.scoring.vectors.hnsw_index import HnswIndex
+from auditkit.scoring.vectors.index_costs import measured_costs
 from benchmarks.measure import Entry
 from benchmarks.vector_data import Case, clustered, real
 

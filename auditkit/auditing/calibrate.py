@@ -12,7 +12,6 @@ from auditkit.policy.schema import CalibrateFpr, Policy
 from auditkit.report.base import Calibration, IndexInfo, PositiveControl
 from auditkit.scoring.base import IndexUse, Scores
 from auditkit.scoring.calibration import best_of_clusters, calibrate
-from auditkit.scoring.exact_search import ExactSearch, added, exact_best
 from auditkit.scoring.positive_controls import (
     INFORMATIONAL_VARIANTS,
     LEAST_QUERIES,
@@ -21,6 +20,7 @@ from auditkit.scoring.positive_controls import (
     chosen_members,
     vocabulary_of,
 )
+from auditkit.scoring.vectors.exact_search import ExactSearch, added, exact_best
 from auditkit.statistics.intervals import clopper_pearson
 
 LEAST_SENSITIVITY = 0.8

@@ -15,8 +15,8 @@ from auditkit.files import make_folder, storage_errors, write_bytes
 from auditkit.policy.schema import Policy
 from auditkit.report.base import EmbeddingInfo
 from auditkit.scoring.base import Vectors
-from auditkit.scoring.embedding import EmbeddingCounts, TextEmbedding
-from auditkit.scoring.embedding_cache import CacheUnusableError, EmbeddingCache
+from auditkit.scoring.embedders.embedding import EmbeddingCounts, TextEmbedding
+from auditkit.scoring.embedders.embedding_cache import CacheUnusableError, EmbeddingCache
 from auditkit.scoring.positive_controls import INFORMATIONAL_VARIANTS, MEMBERS, REQUIRED_VARIANTS
 
 CHARACTERS_PER_TOKEN = 4

@@ -12,7 +12,7 @@ from auditkit.records import Estimate, View
 from auditkit.scoring import metrics
 from auditkit.scoring.length_matched import length_matched_coverage, length_matched_semantic_rate
 from auditkit.scoring.metrics import Scope
-from auditkit.scoring.string_pairs import reaches
+from auditkit.scoring.strings.pairs import reaches
 from auditkit.statistics.length_matching import match_lengths
 
 

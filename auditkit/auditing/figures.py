@@ -16,7 +16,7 @@ from auditkit.corpus.identity import keyed_id
 from auditkit.report.base import BandExample, Histogram, Scatter, ScatterPoint
 from auditkit.scoring.matches import Band
 from auditkit.scoring.matches import bands as random_pairs
-from auditkit.scoring.strings import Measure, StringIndex, exact_similarities
+from auditkit.scoring.strings.best import Measure, StringIndex, exact_similarities
 
 BIN = 0.025
 

@@ -14,8 +14,8 @@ from auditkit.corpus.identity import keyed_id
 from auditkit.report.base import Finding
 from auditkit.report.scored import Span
 from auditkit.scoring.matches import top_findings
-from auditkit.scoring.spans import SharedSpan, longest_run, shared_spans
-from auditkit.scoring.strings import exact_similarities
+from auditkit.scoring.strings.best import exact_similarities
+from auditkit.scoring.strings.spans import SharedSpan, longest_run, shared_spans
 
 MOST_SPANS = 500  # of one finding: more than any page marks
 

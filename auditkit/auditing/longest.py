@@ -13,7 +13,7 @@ from auditkit.auditing.texts import chosen_texts
 from auditkit.records import Estimate
 from auditkit.scoring.base import Index
 from auditkit.scoring.metrics import UNCALIBRATED, Scope
-from auditkit.scoring.spans import longest_run
+from auditkit.scoring.strings.spans import longest_run
 from auditkit.statistics.means import share_interval
 
 MOST = 2000  # generations of one attack and dataset whose runs are worked out

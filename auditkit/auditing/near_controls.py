@@ -10,7 +10,7 @@ from auditkit.corpus.base import Corpus
 from auditkit.errors import DataError, Problem
 from auditkit.policy.schema import DatasetSection
 from auditkit.records import View
-from auditkit.scoring.strings import best_string_matches
+from auditkit.scoring.strings.best import best_string_matches
 
 NAMED = 20
 # What is as like as this is one text, whatever a policy calls memorised; a lower threshold of the policy goes further.

@@ -30,7 +30,7 @@ from auditkit.records import Generation, View
 from auditkit.report.base import DatasetInfo
 from auditkit.report.scored import NearDuplicates
 from auditkit.scoring.calibration import split_controls
-from auditkit.scoring.near_duplicates import near_duplicate_clusters
+from auditkit.scoring.strings.near_duplicates import near_duplicate_clusters
 
 Labels = npt.NDArray[np.int64]
 Indices = npt.NDArray[np.int64]

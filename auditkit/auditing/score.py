@@ -20,7 +20,7 @@ from auditkit.auditing.vectors import in_batches, stored_vectors
 from auditkit.corpus.base import Corpus
 from auditkit.records import View
 from auditkit.scoring.base import Vectors
-from auditkit.scoring.embedding import EmbeddingCounts, TextEmbedding
+from auditkit.scoring.embedders.embedding import EmbeddingCounts, TextEmbedding
 
 
 @dataclass(frozen=True)

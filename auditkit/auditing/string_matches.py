@@ -17,8 +17,8 @@ from auditkit.auditing.prepare import PreparedDataset
 from auditkit.auditing.progress import Silent
 from auditkit.files import replacing
 from auditkit.records import View
-from auditkit.scoring.string_pairs import MEASURES
-from auditkit.scoring.strings import StringIndex
+from auditkit.scoring.strings.best import StringIndex
+from auditkit.scoring.strings.pairs import MEASURES
 
 # Of a very large dataset the search counts the characters anew for each batch; a thread must hear soon that it is over.
 TEXTS_AT_ONCE, TEXTS_AT_ONCE_BESIDE = 1 << 16, 1 << 13

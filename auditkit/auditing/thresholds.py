@@ -113,6 +113,6 @@ def _read(path: Path) -> ThresholdHits:
 
 
 def _drawn_hits(name: str, arrays: np.lib.npyio.NpzFile) -> DrawnHits:
-    counted = (arrays[f"{name}.{part}"] for part in ("thresholds", "members", "controls"))
+    thresholds, members, controls = (arrays[f"{name}.{part}"] for part in ("thresholds", "members", "controls"))
     numbers = (int(arrays[f"{name}.{part}"]) for part in ("scored", "records", "unscored", "every"))
-    return DrawnHits(*counted, *numbers)
+    return DrawnHits(thresholds, members, controls, *numbers)

@@ -13,7 +13,7 @@ from auditkit.auditing.progress import Stage
 from auditkit.errors import RunError
 from auditkit.files import replacing
 from auditkit.scoring.base import TextRefusedError, Vectors
-from auditkit.scoring.embedding import TextEmbedding
+from auditkit.scoring.embedders.embedding import TextEmbedding
 
 BLOCK = 4096
 MOST_REFUSED = 100  # of a stage, before it is given up

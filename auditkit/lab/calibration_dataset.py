@@ -24,8 +24,8 @@ from auditkit.probes.base import Evidence, ModelProbe, Probe
 from auditkit.records import View
 from auditkit.report.base import Calibration
 from auditkit.scoring.base import Vectors
-from auditkit.scoring.exact_search import hits_above
-from auditkit.scoring.strings import exact_similarities
+from auditkit.scoring.strings.best import exact_similarities
+from auditkit.scoring.vectors.exact_search import hits_above
 
 if TYPE_CHECKING:
     from auditkit.lab.calibration_run import CalibrationRun

@@ -44,7 +44,7 @@ from auditkit.report.instrument import (
     StepCheck,
     Undercount,
 )
-from auditkit.scoring.string_pairs import reaches
+from auditkit.scoring.strings.pairs import reaches
 
 Flags = npt.NDArray[np.bool_]
 

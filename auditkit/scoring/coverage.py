@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from auditkit.scoring.base import Index, Scores, Search, Vectors
-from auditkit.scoring.exact_search import ExactSearch
-from auditkit.scoring.mapped import release
-from auditkit.scoring.products import blocks
+from auditkit.scoring.vectors.exact_search import ExactSearch
+from auditkit.scoring.vectors.mapped import release
+from auditkit.scoring.vectors.products import blocks
 from auditkit.statistics.forecast import hits_together
 from auditkit.statistics.intervals import distinct_interval
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from auditkit.scoring.vector_kernels import compiled
+from auditkit.scoring.vectors.kernels import compiled
 
 
 @compiled()

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from auditkit.records import Estimate, View
 from auditkit.scoring.base import Index, Scores
 from auditkit.scoring.coverage import CoverageResult
-from auditkit.scoring.string_pairs import reaches
+from auditkit.scoring.strings.pairs import reaches
 from auditkit.statistics.intervals import clopper_pearson, difference_interval, mean_difference_interval
 
 Flags = npt.NDArray[np.bool_]

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from auditkit.scoring.base import Index, Vectors
 from auditkit.scoring.calibration import HIGHEST_THRESHOLD
 from auditkit.scoring.coverage import DRAWS
-from auditkit.scoring.exact_search import exact_best
+from auditkit.scoring.vectors.exact_search import exact_best
 from auditkit.statistics.length_matching import match_lengths
 
 LOWEST, STEP = 0.5, 0.025

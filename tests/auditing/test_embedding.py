@@ -28,7 +28,7 @@ from auditkit.cli.main import cli
 from auditkit.errors import AuditkitError, PolicyError, RunError
 from auditkit.policy.load import load_policy
 from auditkit.policy.schema import Policy
-from tests.scoring.gemini_server import KEY, GeminiServer, gemini_server
+from tests.scoring.embedders.gemini_server import KEY, GeminiServer, gemini_server
 
 POLICY = """
 version: 1

@@ -17,7 +17,7 @@ from auditkit.auditing.prepare import prepare
 from auditkit.corpus.base import Corpus
 from auditkit.errors import DataError
 from auditkit.records import Record, Split
-from auditkit.scoring.strings import similarity
+from auditkit.scoring.strings.best import similarity
 from tests.auditing.test_verdicts import CLEAN, WORDS, _policy, _records, _write
 
 OTHER_WORD = "does"

@@ -14,8 +14,8 @@ from auditkit.auditing.progress import Silent
 from auditkit.errors import RunError
 from auditkit.report.base import AuditReport
 from auditkit.scoring.base import IndexChoice
-from auditkit.scoring.hnsw_graph import Graph
-from auditkit.scoring.index import AutoIndex
+from auditkit.scoring.vectors.hnsw_graph import Graph
+from auditkit.scoring.vectors.index import AutoIndex
 from tests.auditing.test_verdicts import LEAKING, _policy, project, run
 
 __all__ = ["project", "run"]  # fixtures

@@ -11,9 +11,9 @@ import pytest
 
 from auditkit.auditing.runner import audit
 from auditkit.policy.load import load_policy
-from auditkit.scoring.strings import StringIndex
+from auditkit.scoring.strings.best import StringIndex
 from tests.auditing.test_embedding import POLICY, project, run_of
-from tests.scoring.gemini_server import KEY, gemini_server
+from tests.scoring.embedders.gemini_server import KEY, gemini_server
 
 
 @pytest.fixture

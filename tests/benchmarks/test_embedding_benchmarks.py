@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from auditkit.scoring.sentence_embedder import SentenceTransformersEmbedder
+from auditkit.scoring.embedders.sentence_embedder import SentenceTransformersEmbedder
 from benchmarks import embedders, embedding
 from benchmarks.embedder_candidates import CANDIDATES
 from benchmarks.measure import Skipped
-from tests.scoring.tiny_sentence_model import write_tiny_model
+from tests.scoring.embedders.tiny_sentence_model import write_tiny_model
 
 
 def test_first_and_second_audit_give_the_same_vectors() -> None:

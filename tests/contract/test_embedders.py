@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 from auditkit.registry import kinds, plugin_class
 from auditkit.scoring.base import Embedder
-from tests.scoring.gemini_server import KEY, gemini_server
-from tests.scoring.tiny_sentence_model import write_tiny_model
+from tests.scoring.embedders.gemini_server import KEY, gemini_server
+from tests.scoring.embedders.tiny_sentence_model import write_tiny_model
 
 TEXTS = [
     "The parcel never arrived, and nobody answered.",

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from auditkit.registry import kinds, plugin_class
 from auditkit.scoring.base import VectorIndexConfig
-from tests.scoring.test_index import unit
+from tests.scoring.vectors.test_index import unit
 
 
 @pytest.fixture(params=sorted(kinds("indexes")))

@@ -19,7 +19,7 @@ from auditkit.report.redaction import redact
 from auditkit.report.scored import Span
 from auditkit.report.span_marks import finding_differences, span_sentence, with_spans
 from auditkit.report.terminal import show_leak
-from auditkit.scoring.spans import MINIMUM, longest_run, shared_spans
+from auditkit.scoring.strings.spans import MINIMUM, longest_run, shared_spans
 from tests.report.builder import small_report
 from tests.report.hostile import HOSTILE, LONG_LINE
 from tests.report.test_html_format import assert_harmless

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from auditkit.scoring import coverage as coverage_module
 from auditkit.scoring.base import Vectors
 from auditkit.scoring.coverage import Coverage, coverage_curve, curve_points, random_subsets
-from auditkit.scoring.products import as_scores, exact_scores
+from auditkit.scoring.vectors.products import as_scores, exact_scores
 from auditkit.statistics.intervals import distinct_interval
-from tests.scoring.test_index import unit
+from tests.scoring.vectors.test_index import unit
 
 
 def all_scores(queries: Vectors, vectors: Vectors) -> np.ndarray:

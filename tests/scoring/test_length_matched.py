@@ -47,11 +47,11 @@ def _figures(estimate: Estimate) -> tuple[float, float, float]:
 
 def _chance(lengths: np.ndarray) -> np.ndarray:
     """Long texts resemble what is written: they are reached by chance, whether trained on or not."""
-    return np.exp(np.minimum(lengths, 700) / 70 - 12.5)
+    return np.asarray(np.exp(np.minimum(lengths, 700) / 70 - 12.5))
 
 
 def _reached(rates: np.ndarray) -> np.ndarray:
-    return -np.expm1(-GENERATIONS * rates)
+    return np.asarray(-np.expm1(-GENERATIONS * rates))
 
 
 Sides = Callable[[np.random.Generator], tuple[np.ndarray, np.ndarray]]

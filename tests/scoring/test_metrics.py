@@ -24,7 +24,7 @@ from auditkit.scoring.metrics import (
     undercount_ratio,
 )
 from auditkit.statistics.intervals import clopper_pearson, difference_interval, distinct_interval
-from tests.scoring.test_index import unit
+from tests.scoring.vectors.test_index import unit
 
 SCOPE = Scope("sft", "template_prefix", "record")
 
