@@ -94,7 +94,16 @@ def test_the_size_to_detect_is_the_smallest_that_always_does(limit: float, adjus
 
 @given(limit=SHARES, factor=st.floats(1.05, 3), adjusted=st.booleans())
 @settings(max_examples=12)
-def test_a_stricter_limit_or_more_certainty_takes_more(limit: float, factor: float, adjusted: bool) -> None:
+def test_of_the_same_rate_a_stricter_limit_is_broken_sooner(limit: float, factor: float, adjusted: bool) -> None:
+    strict, loose = (rate_test(one, 2 * limit, adjusted=adjusted) for one in (limit / factor, limit))
+    assert _defined(strict.size_for(0.8)) <= _defined(loose.size_for(0.8))
+    assert all(strict.power(n) >= loose.power(n) - 1e-12 for n in (10, 100, 1000))
+
+
+# Nearer limits can take as many or fewer: whole numbers of hits make power rise and fall as samples grow.
+@given(limit=SHARES, factor=st.floats(2, 3), adjusted=st.booleans())
+@settings(max_examples=12)
+def test_a_much_stricter_limit_or_more_certainty_takes_more(limit: float, factor: float, adjusted: bool) -> None:
     sizes = [_defined(rate_test(one, 2 * one, adjusted=adjusted).size_for(0.8)) for one in (limit / factor, limit)]
     assert sizes[0] >= sizes[1] >= samples_for_rate(limit)
     test = rate_test(limit, 2 * limit, adjusted=adjusted)

@@ -24,7 +24,7 @@ from auditkit.scoring.strings.near_duplicates import near_duplicate_clusters
 from auditkit.scoring.strings.pairs import Bar
 from auditkit.scoring.strings.search import STAGES, Comparison, Wanted, candidate_pairs
 
-QUICKSTART = Path(__file__).resolve().parents[2] / "examples" / "quickstart" / "data"
+QUICKSTART = Path(__file__).resolve().parents[3] / "examples" / "quickstart" / "data"
 BRUTE: dict[str, Callable[[str, str], float]] = {
     "levenshtein": Levenshtein.normalized_similarity,
     "indel": Indel.normalized_similarity,
