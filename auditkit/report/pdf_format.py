@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import io
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from functools import cache
@@ -85,6 +86,9 @@ def _weasyprint() -> Any:
             "Debian: apt install libpango-1.0-0 libpangoft2-1.0-0; macOS: brew install pango; "
             "or leave pdf out of report.formats",
         ) from error
+    # Another library may have set the root logger to tell everything: hundreds of lines a page.
+    for name in ("weasyprint", "fontTools"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     return weasyprint
 
 

@@ -68,7 +68,7 @@ def test_groups_removals_and_what_they_mean_are_on_the_page(tmp_path: Path) -> N
     full, _ = pages(tmp_path, attribution())
     for words in (
         "Whose data leaked, and what to remove", "60 of 400", "not stated", "no tag", "3 groups with fewer leaked",
-        "data/sft.jsonl:5", "rec-00000000000000000004", "holds the first 5 of 57", "removals-dataset.csv",
+        "data/sft.jsonl:5", "rec-00000000000000000004", "holds the first 5 of 57", "removals-sft-support.csv",
         "It does not un-train this model", "What is taken away by removing the listed records",
     ):  # fmt: skip
         assert words in full, words
