@@ -64,6 +64,10 @@ class TemplateError(ModelError):
     """A chat template cannot be rendered, or refuses what an attack needs."""
 
 
+class MitigationFailedError(AuditkitError):
+    """A mitigation could not be made to work here: its arm is reported as failed, and the run goes on."""
+
+
 class MissingExtraError(AuditkitError):
     """An optional dependency is not installed; the hint names the pip command."""
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 Stage = Literal["sft", "dpo", "rl", "midtrain"]
 Split = Literal["member", "control"]
 View = Literal["record", "prompt"]
-Finish = Literal["stop", "length", "empty", "failed"]
+Finish = Literal["stop", "length", "empty", "failed", "blocked"]  # blocked: withheld, a refusal is the text
 TurnChange = Literal["model", "appended", "none"]
+# Who attacks, strongest first: chooses every token of the weights; the text to complete; messages alone.
+Attacker = Literal["open_weights", "raw_api", "chat_api"]
+ATTACKERS: tuple[Attacker, ...] = get_args(Attacker)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ class Generation:
         """
         if self.finish in ("empty", "failed"):
             return False
-        return self.finish == "stop" or (view == "prompt" and self.turn_change != "none")
+        return self.finish in ("stop", "blocked") or (view == "prompt" and self.turn_change != "none")
 
     def view(self, view: View) -> str:
         """The text that is compared with the same view of a record."""
@@ -100,12 +103,38 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
+class TurnFormat:
+    """How a chat template marks turns, read off its own output on marker texts.
+
+    ``turn_change`` ends the user's turn and opens the assistant's; ``assistant_close`` ends a record. All literal text,
+    special tokens included.
+    """
+
+    user_open: str
+    turn_change: str
+    assistant_close: str
+
+
+@dataclass(frozen=True, slots=True)
 class Prefix:
-    """A literal attack prefix: its text, and the token ids it becomes for the model under attack."""
+    """A literal attack prefix: its text, and the token ids it becomes for the model under attack.
+
+    ``turns``: how turns are marked behind it, where that is not the model's own template's way.
+    """
 
     name: str  # "default_system", "no_system", "literal", "bos"
     text: str
     token_ids: tuple[int, ...]
+    note: str = ""
+    turns: TurnFormat | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One thing to say of how a mitigation came about: a figure or a word, with its unit or meaning in ``note``."""
+
+    name: str
+    value: float | int | str
     note: str = ""
 
 

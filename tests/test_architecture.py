@@ -24,9 +24,11 @@ HEAVY = {
     "trl",
     "peft",
     "datasets",
+    "opacus",
+    "lm_eval",
 }
 BOTTOM = {"errors", "files", "records", "registry", "resources", "statistics"}
-ROOMS = {"policy", "corpus", "models", "attacks", "probes", "scoring", "report", "signing"}
+ROOMS = {"policy", "corpus", "models", "attacks", "probes", "scoring", "mitigations", "report", "signing"}
 LEVELS = {
     **dict.fromkeys(BOTTOM, 0),
     "training": 1,

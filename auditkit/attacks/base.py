@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from auditkit.models.base import LanguageModel
-from auditkit.records import Prefix, Sampler, SamplingRequest
+from auditkit.records import Attacker, Generation, Prefix, Sampler, SamplingRequest
 from auditkit.registry import Plugin
 
 
@@ -28,9 +28,15 @@ class Attack(Plugin, ABC):
     top_p: Annotated[float, Field(gt=0, le=1, description="1: no truncation.")] = 1.0
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
 
+    attackers: ClassVar[frozenset[Attacker]] = frozenset({"open_weights", "raw_api"})  # who can make it
+
     @abstractmethod
     def prefixes(self, model: LanguageModel) -> list[Prefix]:
         """The literal prefixes of this attack on this model, at least one; samples are shared out evenly."""
+
+    def run(self, model: LanguageModel, request: SamplingRequest) -> list[Generation]:
+        """The samples of one request, in ordinal order; an attack that asks more than once says how here."""
+        return model.sample(request)
 
     @property
     def label(self) -> str:

@@ -25,7 +25,7 @@ def _run_attack(context: Context, attack: Attack, model: LanguageModel) -> None:
         for request, part in zip(requests, parts, strict=True):
             if part.exists():
                 continue
-            samples = model.sample(request)
+            samples = attack.run(model, request)
             generations.write_part(part, samples)
             context.log.append("sampled", attack=attack.label, first=request.first_ordinal, count=len(samples))
             stage.advance(len(samples), sum(len(sample.token_ids) for sample in samples))

@@ -13,9 +13,9 @@ from auditkit.auditing.open_model import OpenModel
 from auditkit.auditing.reading_plan import Surroundings, prefix_for, readings_of
 from auditkit.corpus.base import Corpus
 from auditkit.files import replacing
-from auditkit.models.base import LanguageModel, RecordTokens, TokenReading, TurnFormat
+from auditkit.models.base import LanguageModel, RecordTokens, TokenReading
 from auditkit.probes.base import EMPTY, TOO_LONG, Reading, Rendering, Role
-from auditkit.records import Prefix, Record, Sampler
+from auditkit.records import Prefix, Record, Sampler, TurnFormat
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -9,10 +9,10 @@ from typing import Any
 from auditkit.auditing.context import Context
 from auditkit.auditing.open_model import OpenModel
 from auditkit.files import write_bytes
-from auditkit.models.base import LanguageModel, TurnFormat
+from auditkit.models.base import LanguageModel
 from auditkit.policy.schema import Policy
 from auditkit.probes.base import LikelihoodProbe, Reading
-from auditkit.records import Prefix
+from auditkit.records import Prefix, TurnFormat
 
 
 @dataclass(frozen=True)

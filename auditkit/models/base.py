@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -14,26 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from auditkit.errors import ModelError
-from auditkit.records import Generation, ModelIdentity, Prefix, Sampler, SamplingRequest
+from auditkit.records import Generation, ModelIdentity, Prefix, Sampler, SamplingRequest, TurnFormat
 from auditkit.registry import Plugin
 
 Ids = tuple[int, ...]
 Floats = npt.NDArray[np.float64]
-Capability = Literal["continuations", "gradients"]
+Capability = Literal["continuations", "gradients", "guards", "networks"]
 Span = Literal["question", "prompt", "response", "record"]
-
-
-@dataclass(frozen=True)
-class TurnFormat:
-    """How a chat template marks turns, read off its own output on marker texts.
-
-    ``user_close`` + ``assistant_open`` is the turn change; ``assistant_close`` ends a record. All literal text,
-    special tokens included.
-    """
-
-    user_open: str
-    turn_change: str
-    assistant_close: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +67,21 @@ class GradientPair:
     product: float
     response_norm: float
     question_norm: float
+
+
+class TokenGuard(ABC):
+    """Forbids tokens while a model writes: part of what serves the model, not of its weights."""
+
+    window: int  # how many of the tokens before the next one it looks at
+
+    @abstractmethod
+    def forbid(self, history: npt.NDArray[np.int64], logits: Any) -> None:
+        """Set to -inf, in place, the logits of every token that may not come next.
+
+        Args:
+            history: (rows, n) the ids of each row so far, prefix included, n whatever there is of them.
+            logits: (rows, vocabulary) tensor of the backend.
+        """
 
 
 class LanguageModel(ABC):
@@ -167,6 +169,22 @@ class LanguageModel(ABC):
         """
         raise ModelError(f"the {self.identity.backend} backend gives no gradients", "use transformers")
 
+    def guarded(self, guard: TokenGuard) -> LanguageModel:  # noqa: ARG002
+        """This model, its samples and completions held to a guard; what is read of given texts stays as it is.
+
+        Raises:
+            ModelError: this backend shows nobody its probabilities while it writes.
+        """
+        raise ModelError(f"the {self.identity.backend} backend takes no guard", "use transformers")
+
+    def with_network(self, change: Callable[[Any], Any]) -> LanguageModel:  # noqa: ARG002
+        """This model with ``change`` made to its network (a torch module): quantised in memory, for example.
+
+        Raises:
+            ModelError: this backend has no network in this process.
+        """
+        raise ModelError(f"the {self.identity.backend} backend has no network here", "use transformers")
+
     @abstractmethod
     def template_prefix(self, system: str | None) -> Prefix:
         """The chat template's opening up to the user's first word.
@@ -247,6 +265,14 @@ class ModelBackend(Plugin, ABC):
     @abstractmethod
     def open(self, role: str) -> LanguageModel:
         """Load the model."""
+
+    def with_weights(self, folder: Path) -> Self:  # noqa: ARG002
+        """The same section for other weights of the same kind, in a folder as ``save_pretrained`` writes it.
+
+        Raises:
+            ModelError: this backend takes no weights.
+        """
+        raise ModelError(f"the {self.backend} backend takes no other weights", "use transformers")
 
     def resolved(self, folder: Path) -> Self:  # noqa: ARG002 - for the backends that read files
         """The same section with relative paths resolved against the policy's folder."""

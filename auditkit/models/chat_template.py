@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from auditkit.errors import TemplateError
-from auditkit.models.base import TurnFormat
 from auditkit.models.template_probe import (
     ANSWER,
     DIALECTS,
@@ -27,6 +26,7 @@ from auditkit.models.template_probe import (
     split_at,
 )
 from auditkit.models.template_turns import Turns
+from auditkit.records import TurnFormat
 
 SYSTEMS: tuple[System, ...] = (None, "", NEUTRAL, SYSTEM)
 

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from auditkit.errors import ModelError
-from auditkit.models.base import Ids
+from auditkit.models.base import Ids, TokenGuard
 from auditkit.models.kv_cache import growing_cache, select_rows
 from auditkit.models.sampling import COMPACT_BELOW, FAILED, choose
 from auditkit.records import Sampler
@@ -36,6 +36,7 @@ class Continuing:
     stops: frozenset[int]
     context: int
     batch_size: int
+    guard: TokenGuard | None = None
 
     def run(self, prefixes: Sequence[Ids], sampler: Sampler, seed: int) -> list[Ids]:
         """One continuation of each prefix, in the given order, the stop token left out.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from auditkit.models.base import TurnFormat
+from auditkit.records import TurnFormat
 
 Ids = tuple[int, ...]
 Encode = Callable[[str], Sequence[int]]

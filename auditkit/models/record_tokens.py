@@ -11,10 +11,10 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from auditkit.models.base import Ids, RecordTokens, TurnFormat
+from auditkit.models.base import Ids, RecordTokens
 from auditkit.models.delimiters import Decode, Delimiters, Encode, encode_inside
 from auditkit.models.turns import next_step
-from auditkit.records import Prefix
+from auditkit.records import Prefix, TurnFormat
 
 NOTHING = RecordTokens((), 0, 0, 0)
 

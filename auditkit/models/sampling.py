@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from auditkit.models.base import TokenGuard
 from auditkit.models.delimiters import Decode, Delimiters
 from auditkit.models.kv_cache import growing_cache, select_rows
 from auditkit.models.turns import next_step, read_turns, turn_texts
@@ -96,6 +97,7 @@ class Sampling:
     marks: Delimiters
     decode: Decode
     limit: int  # new tokens at most
+    guard: TokenGuard | None = None
     events: npt.NDArray[np.bool_] = field(init=False)  # (vocabulary,)
     tokens: npt.NDArray[np.int64] = field(init=False)  # (count, limit)
     lengths: npt.NDArray[np.int64] = field(init=False)  # (count,), once a sample is done

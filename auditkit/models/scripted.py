@@ -24,13 +24,13 @@ from pydantic import Field, model_validator
 
 from auditkit.errors import ModelError
 from auditkit.models.attacked import attacked
-from auditkit.models.base import LanguageModel, ModelBackend, ModelPreflight, RecordTokens, TokenReading, TurnFormat
+from auditkit.models.base import LanguageModel, ModelBackend, ModelPreflight, RecordTokens, TokenReading
 from auditkit.models.delimiters import Ids, Tokens, delimiters, without_template
 from auditkit.models.record_tokens import Located, Tokenizer, pieces_apart, record_tokens
 from auditkit.models.script import Line, read_script
 from auditkit.models.turns import read_turns, turn_texts
 from auditkit.models.unigram import Unigram
-from auditkit.records import Finish, Generation, ModelIdentity, Prefix, Sampler, SamplingRequest
+from auditkit.records import Finish, Generation, ModelIdentity, Prefix, Sampler, SamplingRequest, TurnFormat
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"

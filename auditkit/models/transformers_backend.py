@@ -34,7 +34,7 @@ class TransformersBackend(ModelBackend):
     Safetensors only, unless ``allow_pickle``; code that comes with a model is never run.
     """
 
-    capabilities: ClassVar[frozenset[Capability]] = frozenset({"continuations", "gradients"})
+    capabilities: ClassVar[frozenset[Capability]] = frozenset({"continuations", "gradients", "guards", "networks"})
 
     backend: Literal["transformers"]
     path: Annotated[
@@ -71,6 +71,9 @@ class TransformersBackend(ModelBackend):
         if self._is_hub:
             return self
         return self.model_copy(update={"path": str((folder / Path(self.path).expanduser()).resolve())})
+
+    def with_weights(self, folder: Path) -> Self:
+        return self.model_copy(update={"path": str(folder), "allow_pickle": False})
 
     def preflight(self, role: str) -> ModelPreflight:
         files = self._files(download=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -12,7 +13,7 @@ import numpy.typing as npt
 
 from auditkit.errors import ModelError, TemplateError
 from auditkit.models.attacked import attacked, stand_ins
-from auditkit.models.base import GradientPair, LanguageModel, RecordTokens, TokenReading, TurnFormat
+from auditkit.models.base import GradientPair, LanguageModel, RecordTokens, TokenGuard, TokenReading
 from auditkit.models.chat_template import template_prefix, turn_format
 from auditkit.models.continuations import Continuing
 from auditkit.models.delimiters import Delimiters, Ids, Tokens, delimiters, without_template
@@ -21,7 +22,7 @@ from auditkit.models.likelihood import read_tokens
 from auditkit.models.record_tokens import Located, Tokenizer, pieces_apart, record_tokens
 from auditkit.models.sampling import Sampling
 from auditkit.models.token_scores import Asked
-from auditkit.records import Generation, ModelIdentity, Prefix, Sampler, SamplingRequest
+from auditkit.records import Generation, ModelIdentity, Prefix, Sampler, SamplingRequest, TurnFormat
 
 T = TypeVar("T")
 Template = tuple[str | None, str, str]  # chat template, BOS token, EOS token
@@ -46,6 +47,7 @@ class TransformersModel(LanguageModel):
         self.chat_template, self.bos_token, self.eos_token = template
         self.date = date
         self.batch_size = batch_size
+        self.guard: TokenGuard | None = None
         self._known: dict[TurnFormat | None, Tokenizer] = {}
 
     def template_prefix(self, system: str | None) -> Prefix:
@@ -72,8 +74,9 @@ class TransformersModel(LanguageModel):
         start = len(request.prefix.token_ids)
         self._checked(request.prefix.token_ids, request.prefix.text)
         limit = min(request.sampler.max_new_tokens, self.context - start)
-        sampling = Sampling(self.model, request, self.delimiters, self.decode, limit)
-        return self._guarded(sampling.run)
+        marks = self._tokenizer(request.prefix.turns or self.turn_format()).marks
+        sampling = Sampling(self.model, request, marks, self.decode, limit, self.guard)
+        return self._within_memory(sampling.run)
 
     def sequence_logprobs(self, texts: Sequence[str], prefix: Prefix) -> npt.NDArray[np.float64]:
         found = self.read([self.encode(text) for text in texts], prefix)
@@ -84,7 +87,7 @@ class TransformersModel(LanguageModel):
     ) -> list[TokenReading]:
         self._refuse_unreadable(texts, prefix)
         asked = Asked(moments, sampler, stand_ins(self.delimiters) if sampler else ())
-        read = self._guarded(lambda: read_tokens(self.model, prefix.token_ids, texts, self.batch_size, asked))
+        read = self._within_memory(lambda: read_tokens(self.model, prefix.token_ids, texts, self.batch_size, asked))
         for ids, arrays in zip(texts, read, strict=True):
             beside = arrays.pop("beside")
             if sampler:
@@ -101,11 +104,21 @@ class TransformersModel(LanguageModel):
         return record_tokens(prompt, response, turns, prefix, self._tokenizer(turns))
 
     def complete(self, prefixes: Sequence[Prefix], sampler: Sampler, seed: int) -> list[Ids]:
-        continuing = Continuing(self.model, self.stops, self.context, self.batch_size)
-        return self._guarded(lambda: continuing.run([prefix.token_ids for prefix in prefixes], sampler, seed))
+        continuing = Continuing(self.model, self.stops, self.context, self.batch_size, self.guard)
+        return self._within_memory(lambda: continuing.run([prefix.token_ids for prefix in prefixes], sampler, seed))
 
     def gradient_pairs(self, records: Sequence[RecordTokens], prefix: Prefix, layers: str = "") -> list[GradientPair]:
-        return self._guarded(lambda: gradient_pairs(self.model, records, prefix, layers))
+        return self._within_memory(lambda: gradient_pairs(self.model, records, prefix, layers))
+
+    def guarded(self, guard: TokenGuard) -> LanguageModel:
+        held = copy.copy(self)
+        held.guard = guard
+        return held
+
+    def with_network(self, change: Callable[[Any], Any]) -> LanguageModel:
+        changed = copy.copy(self)
+        changed.model = change(self.model)
+        return changed
 
     def close(self) -> None:
         self.model = None
@@ -215,7 +228,7 @@ class TransformersModel(LanguageModel):
                 "leave them out of the likelihood probes",
             )
 
-    def _guarded(self, work: Callable[[], T]) -> T:
+    def _within_memory(self, work: Callable[[], T]) -> T:
         import torch
 
         try:

@@ -21,9 +21,10 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from auditkit.attacks.base import Attack
+from auditkit.mitigations.base import Mitigation
 from auditkit.models.base import ModelBackend
 from auditkit.probes.base import ModelProbe, Probe
-from auditkit.records import Stage, View
+from auditkit.records import Attacker, Stage, View
 from auditkit.registry import DISCRIMINATOR, Family, Plugin, kinds, plugin_class
 from auditkit.scoring.base import Embedder, VectorIndexConfig
 
@@ -86,8 +87,18 @@ class Release(Section):
 
     organisation: str = ""
     auditor: str = ""
-    access: Literal["open-weights", "api"] = "open-weights"
+    access: Literal["open-weights", "api", "raw-api", "chat-api"] = Field(
+        default="open-weights",
+        description="Who will reach the model: whoever has the weights; a text-completion API (raw-api; api is read so "
+        "too); a chat API that takes messages only.",
+    )
     arm: Name = "baseline"
+
+    @property
+    def attacker(self) -> Attacker:
+        """The strongest attacker that the planned release invites."""
+        known: dict[str, Attacker] = {"open-weights": "open_weights", "chat-api": "chat_api"}
+        return known.get(self.access, "raw_api")
 
 
 class Models(Section):
@@ -223,6 +234,30 @@ class Rule(Section):
     max: Annotated[float, Field(ge=0, le=1)]
 
 
+class LmEval(Section):
+    """Tasks of lm-evaluation-harness that every arm is asked, by their names there."""
+
+    tasks: Annotated[list[str], Field(min_length=1)]
+    include: str | None = Field(default=None, description="A folder with task files of your own.")
+    limit: Annotated[int, Field(ge=1)] | None = Field(default=None, description="Questions a task at most.")
+    max_drop: Share = Field(default=0.05, description="Of a task's own score against the baseline's.")
+
+
+class UtilitySection(Section):
+    """What a mitigation may cost; an arm beyond it is not viable, and passes no gate by being broken."""
+
+    records: Annotated[
+        int, Field(ge=10, le=100_000, description="Controls of each dataset that are read and asked.")
+    ] = 200
+    max_new_tokens: Annotated[int, Field(ge=1, le=65_536, description="Tokens of an answer at most.")] = 256
+    max_perplexity_rise: Annotated[
+        float, Field(ge=0, description="Of control_perplexity against the baseline's, as a share of it.")
+    ] = 0.25
+    max_accuracy_drop: Share = Field(default=0.1, description="Of task_accuracy against the baseline's, in points.")
+    max_false_blocks: Share = Field(default=0.05, description="Share of never-trained texts that a filter withholds.")
+    lm_eval: LmEval | None = None
+
+
 class Strength(Section):
     """The least attack that a preset calls an audit; a weaker policy says so on page one."""
 
@@ -277,7 +312,8 @@ class Policy(Section):
     attacks: Annotated[list[Annotated[Attack | ModelProbe, PluginOf("attacks")]], Field(min_length=1)]
     probes: list[Annotated[Probe, PluginOf("probes")]] = []
     scoring: Scoring = Field(default_factory=Scoring)
-    mitigations: list[Annotated[Plugin, PluginOf("mitigations")]] = []
+    mitigations: list[Annotated[Mitigation, PluginOf("mitigations")]] = []
+    utility: UtilitySection = UtilitySection()
     gate: Annotated[list[Rule], Field(min_length=1)]
     strength: Strength = Strength()
     report: ReportSection
@@ -306,6 +342,11 @@ class Policy(Section):
     def through_template(self) -> Attack | None:
         """The first attack that samples through the chat template; None where the baseline is all there is."""
         return next((attack for attack in self.prefix_attacks if attack.kind != "bos_prefix"), None)
+
+    @property
+    def arms(self) -> list[Mitigation]:
+        """The mitigations, one an arm; the baseline is none of them."""
+        return [arm for section in self.mitigations for arm in section.arms()]
 
     @property
     def record_probes(self) -> list[Probe]:

@@ -6,8 +6,9 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, Literal
 
-from auditkit.records import Estimate, ModelIdentity, View
+from auditkit.records import Estimate, Fact, ModelIdentity, View
 from auditkit.registry import Plugin
+from auditkit.report.arms import Mitigations
 from auditkit.report.instrument import InstrumentCalibration
 from auditkit.report.part import Part
 from auditkit.report.scored import (
@@ -23,6 +24,8 @@ SCHEMA_VERSION = "1.0"
 
 RuleOutcome = Literal["pass", "fail", "inconclusive", "waived", "not_viable"]
 Outcome = Literal["pass", "fail", "inconclusive"]
+Viability = Literal["viable", "not_viable", "unknown"]
+AttackKind = Literal["plain", "adaptive"]  # the policy's own attack; or one by somebody who knows the mitigation
 
 
 class EmbeddingInfo(Part):
@@ -132,11 +135,31 @@ class PositiveControl(Part):
 
 
 class Arm(Part):
+    """The baseline, or one mitigation under the attacks that its attacker can make.
+
+    ``failed``: why it could not be made or measured at all ("" where it was). ``meaningless``: why it means nothing
+    against the planned release's attacker ("" where it does mean something): such an arm is judged as the baseline.
+    """
+
     name: str
     mitigation: str | None
     attacker: str
     estimates: list[Estimate]
     utility: list[Estimate] = []
+    acts_on: str = ""
+    summary: str = ""  # one sentence: what the mitigation does
+    source: str = ""
+    parameters: dict[str, Any] = {}
+    facts: list[Fact] = []
+    failed: str = ""
+    meaningless: str = ""
+    viability: Viability = "viable"
+    viability_reasons: list[str] = []  # sentences
+    attack_kinds: dict[str, AttackKind] = {}  # attack -> whether it knows the mitigation
+    withheld: dict[str, int] = {}  # attack -> generations that a filter withheld
+    generations: dict[str, int] = {}  # attack -> generations
+    weights_sha256: str = ""
+    probes_reason: str = ""  # why the probes were not asked again, where they were not
 
 
 class Finding(Part):
@@ -380,6 +403,7 @@ class AuditReport(Part):
     powers: list[RulePower] = []
     attribution: Attribution | None = None  # None where no dataset has a threshold
     instrument: InstrumentCalibration | None = None  # what it does on models whose training data is known
+    mitigations: Mitigations | None = None  # None where the policy declares none
     limits: list[str]  # what this audit does not show, as sentences
     verdict: Verdict
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditkit.models.base import RecordTokens, TurnFormat
+from auditkit.models.base import RecordTokens
 from auditkit.models.record_tokens import Tokenizer, pieces_apart, record_tokens
 from auditkit.models.transformers_model import TransformersModel
-from auditkit.records import Prefix
+from auditkit.records import Prefix, TurnFormat
 
 from .tiny import RECORDS, build_model, conversation, reopened, save
 from .turn_families import FAMILIES, Family, Words, play

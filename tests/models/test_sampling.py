@@ -12,11 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from auditkit.models.base import TurnFormat
 from auditkit.models.delimiters import Delimiters, Tokens, delimiters, without_template
 from auditkit.models.kv_cache import growing_cache, select_rows
 from auditkit.models.sampling import Sampling, choose
-from auditkit.records import Generation, Prefix, Sampler, SamplingRequest
+from auditkit.records import Generation, Prefix, Sampler, SamplingRequest, TurnFormat
 
 from .tiny import RECORDS, build_model, conversation, reciting_model
 

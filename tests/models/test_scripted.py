@@ -18,10 +18,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from auditkit.errors import ModelError
-from auditkit.models.base import TurnFormat
 from auditkit.models.chat_template import template_prefix, turn_format
 from auditkit.models.scripted import CHAT_TEMPLATE, TURNS, VOCABULARY, ScriptedBackend, ScriptedModel, decode, encode
-from auditkit.records import Generation, Sampler, SamplingRequest
+from auditkit.records import Generation, Sampler, SamplingRequest, TurnFormat
 
 from .test_token_scores import sampler_by_definition
 

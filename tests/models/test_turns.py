@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditkit.models.base import TurnFormat
 from auditkit.models.delimiters import Tokens, without_template
 from auditkit.models.turns import next_step, read_turns, turn_texts
+from auditkit.records import TurnFormat
 
 from .turn_families import FAMILIES, Words, play
 

@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from auditkit.models.base import TurnFormat
 from auditkit.models.delimiters import Delimiters, Tokens, delimiters
 from auditkit.models.turns import next_step, read_turns, turn_texts
+from auditkit.records import TurnFormat
 
 
 @dataclass

@@ -21,7 +21,7 @@ CASES: dict[str, tuple[str, str, str, str, str]] = {
     "missing key in a nested plug-in": ("prefix: auto", "prefix: {litral: x}", "litral", "`attacks[0].prefix` lacks 'literal'", ""),
     "unknown kind": ("kind: template_prefix, s", "kind: template_prefx, s", "prefx", "unknown kind 'template_prefx'", "'template_prefix'"),
     "unknown backend": ("backend: scripted", "backend: scriptd", "scriptd", "unknown backend 'scriptd'", "'scripted'"),
-    "no kind": ("kind: bos_prefix, ", "", "{samples: 20}", "`attacks[1]` lacks 'kind'", "bos_prefix, guided_completion, template_prefix"),
+    "no kind": ("kind: bos_prefix, ", "", "{samples: 20}", "`attacks[1]` lacks 'kind'", "bos_prefix, chat_messages, guided_completion, literal_prefixes"),
     "kind that is no text": ("kind: bos_prefix", "kind: [1]", "kind: [1]", "`attacks[1].kind` should be text", "bos_prefix"),
     "a plug-in that is no mapping": ("embedder: {kind: default}", "embedder: default", "embedder", "mapping with a kind", "{kind: ...}"),
     "missing key": ("    stage: sft\n", "", "- name: sft", "`datasets[0]` lacks 'stage'", ""),
