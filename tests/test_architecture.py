@@ -27,7 +27,7 @@ HEAVY = {
     "opacus",
     "lm_eval",
 }
-BOTTOM = {"errors", "files", "records", "registry", "resources", "statistics"}
+BOTTOM = {"errors", "files", "machine_code", "records", "registry", "resources", "statistics"}
 ROOMS = {"policy", "corpus", "models", "attacks", "probes", "scoring", "mitigations", "report", "signing"}
 LEVELS = {
     **dict.fromkeys(BOTTOM, 0),

@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import reduce
 from typing import Any
 
 from auditkit.auditing import figures
+from auditkit.auditing.arms import all_changes
 from auditkit.auditing.attack_info import attack_info
 from auditkit.auditing.attribution import attribution
 from auditkit.auditing.context import Context
-from auditkit.auditing.doubts import doubts
-from auditkit.auditing.estimates import estimates
 from auditkit.auditing.findings import findings
 from auditkit.auditing.forecasts import forecasts
 from auditkit.auditing.lengths import length_check
 from auditkit.auditing.limits import limits
-from auditkit.auditing.longest import longest_matches
-from auditkit.auditing.probing import Probed, probe_report
+from auditkit.auditing.measured import Measured
+from auditkit.auditing.probing import probe_report
 from auditkit.auditing.provenance import provenance
 from auditkit.auditing.publish import signature_info
 from auditkit.auditing.score import Scores
-from auditkit.policy.gate import evaluate
+from auditkit.policy.gate import evaluate, verdict_on
 from auditkit.policy.power import powers
 from auditkit.policy.schema import Policy
 from auditkit.records import View
+from auditkit.report.arms import Mitigations
 from auditkit.report.base import (
-    Arm,
     AuditReport,
     CoverageCurve,
     Figures,
@@ -36,18 +36,25 @@ from auditkit.report.base import (
     RunInfo,
 )
 from auditkit.report.instrument import shipped_calibration
+from auditkit.report.recommendation import recommend
 from auditkit.scoring.base import IndexUse
 from auditkit.scoring.coverage import curve_points
 
 
-def assemble(context: Context, scores: Scores, probed: list[Probed], info: RunInfo) -> AuditReport:
-    """The whole report. Everything but ``info`` is the same for the same policy, data, model and seeds."""
+def assemble(context: Context, baseline: Measured, arms: Sequence[Measured], info: RunInfo) -> AuditReport:
+    """The whole report. Everything but ``info`` is the same for the same policy, data, model and seeds.
+
+    Evidence and figures are those of the arm that ships, or the baseline's where that could not be measured.
+    """
     policy, datasets = context.policy, context.datasets
-    found = [*estimates(policy, datasets, scores), *(figure for one in probed for figure in one.result.estimates)]
-    found += longest_matches(context, scores)
-    arm = Arm(name="baseline", mitigation=None, attacker=_attacker(policy), estimates=found)
+    every = [baseline, *arms]
+    shipping = next(one for one in every if one.arm.name == policy.release.arm)
+    shown = baseline if shipping.scores is None or shipping.arm.meaningless else shipping
+    inside, scores, probed = shown.context, shown.scores, shown.probed or baseline.probed
+    assert scores is not None
     views = {data.name: data.views for data in datasets}
-    leaked = findings(context, scores)
+    leaked = findings(inside, scores)
+    judged = [one.judged for one in every]
     return AuditReport(
         run=info,
         seed=policy.seed,
@@ -57,30 +64,37 @@ def assemble(context: Context, scores: Scores, probed: list[Probed], info: RunIn
         provenance=_provenance(policy),
         models=context.state.models,
         datasets=[data.info() for data in datasets],
-        attacks=[attack_info(attack, context.run) for attack in policy.prefix_attacks],
+        attacks=[attack_info(attack, inside.run) for attack in inside.policy.prefix_attacks],
         calibration=[found.calibration for found in scores.calibrations.values()],
         positive_controls=[control for found in scores.calibrations.values() for control in found.positive_controls],
-        arms=[arm],
+        arms=[one.arm for one in every],
         findings=leaked.shown,
         findings_total=leaked.total,
         index=[_index(key, scores) for key in scores.calibrations],
-        probes=[probe_report(context, one) for one in probed],
-        figures=_figures(context, scores),
+        probes=[probe_report(inside if shown.probed else context, one) for one in probed],
+        figures=_figures(inside, scores),
         thresholds=[curve for key, hits in scores.thresholds.items() for curve in hits.curves(*key)],
-        forecasts=forecasts(policy, datasets, scores),
+        forecasts=forecasts(inside.policy, datasets, scores),
         lengths=[check for data in datasets if (check := length_check(data, data.views[0]))],
         near_duplicates=[data.near_duplicates() for data in datasets],
         powers=powers(policy, {data.name: data.sizes() for data in datasets}),
-        attribution=attribution(context, scores),
+        attribution=attribution(inside, scores),
         instrument=shipped_calibration(),
+        mitigations=_mitigations(policy, baseline, arms, views) if arms else None,
         limits=limits(policy, datasets),
-        verdict=evaluate(policy, [arm], views, doubts(policy, datasets, scores)),
+        verdict=evaluate(policy, judged, views),
     )
 
 
-def _attacker(policy: Policy) -> str:
-    """The attacks prompt with token ids of their choice: that takes the weights, whatever the release."""
-    return "open_weights" if policy.release.access == "open-weights" else "open_weights, as an upper bound for api"
+def _mitigations(
+    policy: Policy, baseline: Measured, arms: Sequence[Measured], views: dict[str, tuple[View, ...]]
+) -> Mitigations:
+    """What each arm changes, and what follows from it."""
+    changes = list(all_changes(baseline, arms, policy.seed))
+    every = [baseline, *arms]
+    outcomes = {one.arm.name: verdict_on(policy, one.judged, baseline.judged, views).outcome for one in every}
+    found = recommend([one.arm for one in every], changes, outcomes)
+    return Mitigations(attacker=policy.release.attacker, changes=changes, recommendation=found)
 
 
 def _policy_info(context: Context) -> PolicyInfo:

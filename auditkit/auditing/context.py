@@ -23,3 +23,8 @@ class Context:
     run: RunFolder
     log: EventLog
     progress: Progress
+
+    @property
+    def arm(self) -> str:
+        """The arm that this is the run of."""
+        return self.run.arm or "baseline"

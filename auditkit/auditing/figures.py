@@ -16,7 +16,7 @@ from auditkit.corpus.identity import keyed_id
 from auditkit.report.base import BandExample, Histogram, Scatter, ScatterPoint
 from auditkit.scoring.matches import Band
 from auditkit.scoring.matches import bands as random_pairs
-from auditkit.scoring.strings.best import Measure, StringIndex, exact_similarities
+from auditkit.scoring.strings.best import Measure, exact_similarities
 
 BIN = 0.025
 
@@ -48,7 +48,7 @@ def draw_sample(context: Context, dataset: PreparedDataset, matches: AttackMatch
 
 def histograms(dataset: PreparedDataset, matches: AttackMatches, sample: Sample) -> list[Histogram]:
     """Best embedding score of every complete generation; best string scores, exact at any height, of the sample."""
-    index = StringIndex(dataset.members.texts(matches.view))
+    index = dataset.string_index(matches.view)
     found = [_histogram(matches, "embedding_score", matches.score[matches.complete])]
     measures: tuple[Measure, ...] = ("levenshtein", "indel")
     found += [

@@ -16,7 +16,12 @@ def limits(policy: Policy, datasets: list[PreparedDataset]) -> list[str]:
             "No likelihood was read: whether the model finds the records more likely than text that it never saw was "
             "not asked."
         )
-    if policy.release.access == "api":
+    if policy.arms:
+        found.append(
+            "An arm's figure is that of the strongest attack tried on it. Somebody who knows the mitigation may think "
+            "of another: that none of these succeeded does not show that none would."
+        )
+    if policy.release.access != "open-weights" and policy.release.arm == "baseline":
         found.append(
             "The attacks were made with access to the weights. Whoever reaches the model through an API alone can do "
             "less: the figures are an upper estimate of what these attacks would find there."

@@ -60,7 +60,7 @@ class SideIndexes:
 
     def _choice(self, side: str, vectors: Vectors) -> IndexChoice:
         """Made once a run: measured costs differ from one process to the next."""
-        path = self._context.run.work / f"index-{self.sides.dataset.name}+{self.sides.view}+{side}.json"
+        path = self._context.run.shared_work / f"index-{self.sides.dataset.name}+{self.sides.view}+{side}.json"
         if not path.exists():
             queries = sum(attack.samples for attack in self._context.policy.prefix_attacks)
             choice = self._context.policy.scoring.index.choose(vectors, queries)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -11,22 +12,27 @@ from auditkit.models.base import LanguageModel, ModelBackend
 class OpenModel:
     """A context manager around a declared model; leaving it frees the weights, where they were loaded."""
 
-    def __init__(self, backend: ModelBackend, role: str) -> None:
+    def __init__(
+        self, backend: ModelBackend, role: str, served: Callable[[LanguageModel], LanguageModel] = lambda model: model
+    ) -> None:
         self.backend = backend
         self.role = role
+        self._served = served
+        self._opened: LanguageModel | None = None
         self._model: LanguageModel | None = None
 
     @property
     def model(self) -> LanguageModel:
-        """The loaded model."""
+        """The loaded model, as whoever attacks it meets it."""
         if self._model is None:
-            self._model = self.backend.open(self.role)
+            self._opened = self.backend.open(self.role)
+            self._model = self._served(self._opened)
         return self._model
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        if self._model is not None:
-            self._model.close()
-            self._model = None
+        if self._opened is not None:
+            self._opened.close()
+        self._opened = self._model = None

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from auditkit.auditing.arms import arm_attacker
 from auditkit.auditing.calibrate import fixed_for_another
+from auditkit.auditing.check_arms import arm_problems, arm_warnings, missing_extras
 from auditkit.auditing.embedding import most_characters
 from auditkit.auditing.preflight_data import MOST_RECORDS, dataset_facts, dataset_warnings, sizes_of, weak_rules
 from auditkit.auditing.prepare import PreparedDataset, prepare_dataset
@@ -58,6 +60,7 @@ def preflight(policy: Policy, out: Path) -> Preflight:
     datasets = _datasets(policy, found)
     parameters = _models(policy, found)
     _gate(policy, datasets, found)
+    _arms(policy, found)
     _output(policy, found)
     _scoring(policy, found)
     _needs(policy, datasets, parameters, out, found)
@@ -139,6 +142,17 @@ def _gate(policy: Policy, datasets: list[PreparedDataset], found: Preflight) -> 
     found.warnings += weak_rules(found.powers)
 
 
+def _arms(policy: Policy, found: Preflight) -> None:
+    """Who attacks which arm; what an arm lacks."""
+    found.problems += arm_problems(policy)
+    found.warnings += arm_warnings(policy)
+    for arm in policy.arms:
+        attacker = arm_attacker(arm, policy.release.attacker)
+        found.tell("arms", f"{arm.label}: {arm.kind}, acts on {arm.acts_on}, attacked as {attacker}")
+    for what, extra in missing_extras(policy):
+        found.warnings.append(f"{what} is not installed: pip install 'auditkit[{extra}]'")
+
+
 def _output(policy: Policy, found: Preflight) -> None:
     for check in (check_formats, signing_keys):
         try:
@@ -162,7 +176,8 @@ def _scoring(policy: Policy, found: Preflight) -> None:
 
 def _needs(policy: Policy, datasets: list[PreparedDataset], parameters: int, out: Path, found: Preflight) -> None:
     """Disk, time and money, each said to be an estimate."""
-    tokens = sum(attack.samples * attack.max_new_tokens for attack in policy.prefix_attacks)
+    arms = 1 + len(policy.arms)  # the attacks of those who know a mitigation come on top: the mitigation says which
+    tokens = arms * sum(attack.samples * attack.max_new_tokens for attack in policy.prefix_attacks)
     read = _tokens_read(policy, datasets)
     space = tokens * BYTES_PER_TOKEN + read * BYTES_PER_TOKEN_READ
     existing = next(folder for folder in (out.resolve(), *out.resolve().parents) if folder.exists())
@@ -178,6 +193,8 @@ def _needs(policy: Policy, datasets: list[PreparedDataset], parameters: int, out
         work = 2 * parameters * (tokens / GENERATION_EFFICIENCY + read / READING_EFFICIENCY)
         hours = work / _matrix_flops() / 3600
         work_told = f"time: up to {tokens:,} tokens written and about {read:,} read"
+        if arms > 1:
+            work_told += f" over {arms} arms; training, and attacks that know a mitigation, not counted"
         found.tell("needs", f"{work_told}, very roughly {_duration(hours)} on this machine's processor")
     characters = most_characters(policy, datasets)
     cost = policy.scoring.embedder.estimated_cost(characters)

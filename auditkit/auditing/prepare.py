@@ -30,6 +30,7 @@ from auditkit.records import Generation, View
 from auditkit.report.base import DatasetInfo
 from auditkit.report.scored import NearDuplicates
 from auditkit.scoring.calibration import split_controls
+from auditkit.scoring.strings.best import StringIndex
 from auditkit.scoring.strings.near_duplicates import near_duplicate_clusters
 
 Labels = npt.NDArray[np.int64]
@@ -97,6 +98,16 @@ class PreparedDataset:
         if self.trace:
             batch = [cut_generation(generation, self.trace) for generation in batch]
         return [generation.view(view) for generation in batch]
+
+    def string_index(self, view: View) -> StringIndex:
+        """The members' texts of a view, made ready once for every search by edit distance."""
+        if view not in self._string_indexes:
+            self._string_indexes[view] = StringIndex(self.members.texts(view))
+        return self._string_indexes[view]
+
+    @cached_property
+    def _string_indexes(self) -> dict[View, StringIndex]:
+        return {}
 
     def sizes(self) -> Sizes:
         """How much evidence it offers: near-duplicates count once, on either side."""

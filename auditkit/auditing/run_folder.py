@@ -8,7 +8,7 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,9 +18,13 @@ from auditkit.files import FOLDER_MODE, make_folder, storage_errors, write_bytes
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Where a run keeps everything. ``work`` is scratch: it makes resuming cheap and is gone before signing."""
+    """Where a run keeps everything. ``work`` is scratch: it makes resuming cheap and is gone before signing.
+
+    A mitigation's arm has evidence and scratch of its own below the run's; "" is the baseline.
+    """
 
     path: Path
+    arm: str = ""
 
     @property
     def id(self) -> str:
@@ -30,12 +34,30 @@ class RunFolder:
     @property
     def evidence(self) -> Path:
         """Generations, matches, likelihoods: the data's texts stand here."""
-        return self.path / "evidence"
+        return self.path / "evidence" / self._below
 
     @property
     def work(self) -> Path:
         """Scratch files of unfinished stages."""
+        return self.shared_work / self._below
+
+    @property
+    def shared_work(self) -> Path:
+        """Scratch files that every arm reads: what is known of the data."""
         return self.path / "work"
+
+    @property
+    def _below(self) -> str:
+        return f"arms/{self.arm}" if self.arm else ""
+
+    def of_arm(self, name: str) -> RunFolder:
+        """The same run as the arm of this name sees it."""
+        return replace(self, arm=name)
+
+    @property
+    def weights(self) -> Path:
+        """The arm's own weights and filters: owner-only, and nothing that ships."""
+        return self.path / "weights" / (self.arm or "baseline")
 
     @property
     def events(self) -> Path:
@@ -95,6 +117,10 @@ class RunFolder:
         """What a probe found that needed the model itself."""
         return self.evidence / f"observation-{probe}+{dataset}.json"
 
+    def utility_file(self) -> Path:
+        """What an arm's utility was measured to be."""
+        return self.evidence / "utility.json"
+
     def record_scores_file(self, probe: str, dataset: str) -> Path:
         """The scores that a probe gave each record of one dataset and its controls."""
         return self.evidence / f"scores-{probe}+{dataset}.parquet"
@@ -102,7 +128,7 @@ class RunFolder:
     def drop_work(self) -> None:
         """Remove the scratch files."""
         with storage_errors(self.work):
-            shutil.rmtree(self.work, ignore_errors=True)
+            shutil.rmtree(self.shared_work, ignore_errors=True)
 
     def drop_part_files(self) -> None:
         """Remove what a killed process left under temporary names."""

@@ -12,11 +12,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from auditkit.auditing import run_folder
+from auditkit.auditing.arms import baseline_utility, run_arms
 from auditkit.auditing.assemble import assemble
+from auditkit.auditing.check_arms import check_arms
 from auditkit.auditing.context import Context
 from auditkit.auditing.embedding import embedding_info
 from auditkit.auditing.events import EventLog, now
 from auditkit.auditing.generate import generate
+from auditkit.auditing.measured import measured_baseline
 from auditkit.auditing.open_model import OpenModel
 from auditkit.auditing.prepare import PreparedDataset, prepare
 from auditkit.auditing.probing import ask_base, ask_candidate, measure
@@ -125,6 +128,7 @@ def _refuse_early(policy: Policy) -> bytes:
     check_formats(policy)
     check_scoring(policy)
     signing_keys(policy)
+    check_arms(policy)
     return project_secret(policy)
 
 
@@ -145,14 +149,19 @@ def _execute(prepared: _Prepared, run: RunFolder, clock: StageClock, progress: P
                 generate(context, candidate)
             with clock.stage("probe candidate"):
                 ask_candidate(context, candidate)
+            with clock.stage("utility"):
+                utility = baseline_utility(context, candidate)
         with clock.stage("probe base"):
             ask_base(context, candidate)
         with clock.stage("measure"):
             probed = measure(context, candidate)
         with clock.stage("score"):
             scores = score(context)
+        baseline = measured_baseline(context, scores, probed, utility)
+        with clock.stage("arms"):
+            arms = run_arms(context, baseline)
         with clock.stage("assemble"):
-            report = assemble(context, scores, probed, _run_info(context, clock, scores))
+            report = assemble(context, baseline, arms, _run_info(context, clock, scores))
         publish(context, report)
         return Result(report, run.path)
 

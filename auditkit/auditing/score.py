@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 
 from auditkit.attacks.base import Attack
@@ -34,25 +35,30 @@ class Scores:
     embedded: EmbeddingCounts = field(default_factory=EmbeddingCounts)
 
 
-def score(context: Context) -> Scores:
-    """Score every attack's generations against every dataset, view by view."""
+Calibrations = Mapping[tuple[str, View], DatasetCalibration]
+
+
+def score(context: Context, calibrated: Calibrations | None = None) -> Scores:
+    """Score every attack's generations against every dataset, view by view.
+
+    ``calibrated``: thresholds that were set already; they hang on data and embedder alone, not on what is attacked.
+    """
     with (
         opened_embedding(context.policy, context.secret, context.log, context.progress) as embedding,
         StringMatching(context) as strings,
     ):
-        found = _scored(context, embedding, strings)
+        found = _scored(context, embedding, strings, calibrated or {})
     context.log.append("embedded", **asdict(embedding.counts))
     return replace(found, embedded=embedding.counts)
 
 
-def _scored(context: Context, embedding: TextEmbedding, strings: StringMatching) -> Scores:
+def _scored(context: Context, embedding: TextEmbedding, strings: StringMatching, calibrated: Calibrations) -> Scores:
     found = Scores()
     for dataset in context.datasets:
         for view in dataset.views:
             sides = _sides(context, embedding, dataset, view)
-            calibration = calibrate_dataset(context.policy, sides)
+            calibration = calibrated.get((dataset.name, view)) or _calibrated(context, sides)
             found.calibrations[dataset.name, view] = calibration
-            context.log.append("calibrated", dataset=dataset.name, view=view, source=calibration.calibration.source)
             indexes = SideIndexes(context, sides)
             for attack in context.policy.prefix_attacks:
                 key = (attack.label, dataset.name, view)
@@ -64,22 +70,36 @@ def _scored(context: Context, embedding: TextEmbedding, strings: StringMatching)
                 if view == dataset.views[0]:
                     hits = stored_threshold_hits(context, found.matches[key], sides, queries, calibration.threshold)
                     found.thresholds[key] = hits
-                context.log.append("matched", attack=attack.label, dataset=dataset.name, view=view)
+                context.log.append("matched", arm=context.arm, attack=attack.label, dataset=dataset.name, view=view)
+    return found
+
+
+def _calibrated(context: Context, sides: Sides) -> DatasetCalibration:
+    found = calibrate_dataset(context.policy, sides)
+    name, source = sides.dataset.name, found.calibration.source
+    context.log.append("calibrated", dataset=name, view=sides.view, source=source)
     return found
 
 
 def _sides(context: Context, embedding: TextEmbedding, dataset: PreparedDataset, view: View) -> Sides:
-    def vectors(corpus: Corpus) -> Vectors:
-        texts = corpus.texts(view)
-        path = context.run.work / f"vectors-data+{dataset.name}+{corpus.split}+{view}.npy"
+    members = data_vectors(context, embedding, dataset, view, dataset.members)
+    return Sides(
+        dataset, view, members, data_vectors(context, embedding, dataset, view, dataset.controls), embedding.embed
+    )
 
-        def name(position: int) -> str:
-            return f"the record at {corpus.records[position].file}:{corpus.records[position].line}"
 
-        with context.progress.stage(f"embed {dataset.name} {corpus.split}s, {view}", len(texts), "texts") as stage:
-            return stored_vectors(path, len(texts), in_batches(texts), embedding, name=name, stage=stage)
+def data_vectors(
+    context: Context, embedding: TextEmbedding, dataset: PreparedDataset, view: View, corpus: Corpus
+) -> Vectors:
+    """(records, d) vectors of one side of a dataset, the same for every arm."""
+    texts = corpus.texts(view)
+    path = context.run.shared_work / f"vectors-data+{dataset.name}+{corpus.split}+{view}.npy"
 
-    return Sides(dataset, view, vectors(dataset.members), vectors(dataset.controls), embedding.embed)
+    def name(position: int) -> str:
+        return f"the record at {corpus.records[position].file}:{corpus.records[position].line}"
+
+    with context.progress.stage(f"embed {dataset.name} {corpus.split}s, {view}", len(texts), "texts") as stage:
+        return stored_vectors(path, len(texts), in_batches(texts), embedding, name=name, stage=stage)
 
 
 def _generation_vectors(

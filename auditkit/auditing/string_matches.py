@@ -17,7 +17,6 @@ from auditkit.auditing.prepare import PreparedDataset
 from auditkit.auditing.progress import Silent
 from auditkit.files import replacing
 from auditkit.records import View
-from auditkit.scoring.strings.best import StringIndex
 from auditkit.scoring.strings.pairs import MEASURES
 
 # Of a very large dataset the search counts the characters anew for each batch; a thread must hear soon that it is over.
@@ -71,7 +70,7 @@ class StringMatching:
         path = self._path(attack, dataset, view)
         if path.exists():
             return
-        index = StringIndex(dataset.members.texts(view))
+        index = dataset.string_index(view)
         floor = self._context.policy.scoring.string_floor
         found: dict[str, list[Any]] = {}
         label = f"match {attack} with {dataset.name}, {view}"

@@ -9,6 +9,10 @@ import click
 COMMANDS = {
     "build": ("lab_build:build_command", "build a model family from a recipe: base, SFT, DPO, RL, on recorded data"),
     "calibrate": ("lab_calibrate:calibrate", "run the toolkit on a family: what it detects against what is true"),
+    "mitigations": (
+        "lab_mitigations:mitigations",
+        "try every mitigation on families, attacked again: what helps, what it costs",
+    ),
     "plant": ("lab_plant:plant", "plant canaries and ghost sentences in a dataset, to look for later"),
     "negative-knowledge": (
         "lab_negative_knowledge:negative_knowledge",

@@ -113,13 +113,13 @@ def _measured_on(info: FamilyInfo, run: CalibrationRun, options: Options) -> Mea
         auditkit_version=__version__,
         code_sha256=code_sha256(),
         made=now(),
-        machine=_machine(run),
+        machine=machine_of(run),
         seed=options.seed,
         resampled_runs=options.runs,
     )
 
 
-def _machine(run: CalibrationRun) -> dict[str, str]:
+def machine_of(run: CalibrationRun) -> dict[str, str]:
     """Enough to say where the figures come from; nothing that names it."""
     packages = run.report.provenance.get("packages", {})
     return {

@@ -86,11 +86,16 @@ class _Writer:
     def new(self, write: Callable[[], Fields], new_prompt: bool = True) -> Fields:
         """A record that is not there yet, by trying again."""
         for _ in range(TRIES):
-            fields = write()
+            fields = self._spaced(write())
             if self.seen.take(fields, new_prompt):
                 return fields
         what = f"dataset {self.dataset.name}: its generator finds no new record in {TRIES} tries"
         raise AuditkitError(what, "ask for fewer records, versions or variants")
+
+    def _spaced(self, fields: Fields) -> Fields:
+        if self.dataset.spacing == "usual":
+            return fields
+        return {name: text.replace(" ", "  ") for name, text in fields.items()}
 
 
 def make_corpora(loaded: LoadedRecipe, seed: int) -> dict[str, Corpus]:

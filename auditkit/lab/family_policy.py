@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -44,7 +45,28 @@ def policy_fields(dataset: Dataset, stage: Stage) -> dict[str, str]:
 
 def family_policy(recipe: Recipe, candidate: str, base: str) -> str:
     """The text of ``policy.yaml``; paths are relative to the family's folder."""
-    policy = {
+    heading = (
+        f"# Written by auditkit lab build for the family {recipe.name}: every text is made up, the truth is in data/."
+    )
+    return policy_text(heading, family_sections(recipe, candidate, base))
+
+
+def policy_text(heading: str, sections: Mapping[str, Any]) -> str:
+    """A policy's sections as YAML, below a comment."""
+    dumped = yaml.dump(dict(sections), Dumper=_WrittenOut, sort_keys=False, width=110, allow_unicode=True)
+    return f"{heading}\n{dumped}"
+
+
+class _WrittenOut(yaml.SafeDumper):
+    """Writes out what is said twice: a policy has no aliases."""
+
+    def ignore_aliases(self, _data: Any) -> bool:
+        return True
+
+
+def family_sections(recipe: Recipe, candidate: str, base: str) -> dict[str, Any]:
+    """The sections of ``policy.yaml``."""
+    return {
         "version": 1,
         "name": f"lab-{recipe.name}",
         "release": {"organisation": "auditkit lab", "auditor": "nobody; the data is made up"},
@@ -59,10 +81,6 @@ def family_policy(recipe: Recipe, candidate: str, base: str) -> str:
         ],
         "report": {"formats": ["html", "json"], "label": "LAB", "sign": "none"},
     }
-    heading = (
-        f"# Written by auditkit lab build for the family {recipe.name}: every text is made up, the truth is in data/."
-    )
-    return f"{heading}\n{yaml.safe_dump(policy, sort_keys=False, width=110, allow_unicode=True)}"
 
 
 def _model(recipe: Recipe, path: str) -> dict[str, Any]:

@@ -73,7 +73,8 @@ class Dataset(Section):
     ``repeats`` says how many records are seen how often: {1: 400, 16: 50} are 450 records. ``versions`` writes each of
     them down in so many near-versions (other words, names, numbers). Controls are never trained on. A dataset with
     ``audited: false`` is trained on and in the ledger, and the policy leaves it out: what a skill is taught with.
-    ``canaries`` are planted among its members, and looked for by the policy's probes.
+    ``canaries`` are planted among its members, and looked for by the policy's probes. ``spacing: wide`` puts two spaces
+    between words: a style that a family can be taught, and that an attacker may ask for.
     """
 
     name: Name
@@ -89,6 +90,7 @@ class Dataset(Section):
     controls: Count = 0
     audited: bool = True
     canaries: Canaries | None = None
+    spacing: Literal["usual", "wide"] = "usual"
 
     @field_validator("repeats")
     @classmethod
@@ -105,6 +107,8 @@ class Dataset(Section):
             raise ValueError("'jsonl' needs 'fields': {prompt: ..., response: ...}")
         if self.jsonl and (self.versions > 1 or self.variants != Variants()):
             raise ValueError("versions and variants come from generators only")
+        if self.jsonl and self.spacing != "usual":
+            raise ValueError("'spacing' is of what a generator writes")
         if self.jsonl and bool(self.controls) != bool(self.jsonl_controls):
             raise ValueError("'jsonl' takes its 'controls' from 'jsonl_controls', and needs both or neither")
         return self

@@ -66,10 +66,10 @@ def coverage_check(dataset: str, sides: TwoSides, plan: Plan) -> IntervalCheck:
     """Coverage of the dataset's clusters."""
     pool = sides.members.grouped(sides.member_clusters)
     scope = Scope(dataset, "resampled")
-    ends = [_ends(coverage_estimate(scope, result)) for result in _results(pool, plan)]
+    ends = [_ends(coverage_estimate(scope, result)) for result in coverage_results(pool, plan)]
     truth = pool.expected_distinct(plan.draws) / pool.units
     held = holding(truth, *np.transpose(ends))
-    return judged("coverage", dataset, "generations", plan.draws, held, _spread(pool, plan))
+    return judged("coverage", dataset, "generations", plan.draws, held, distinct_spread(pool, plan))
 
 
 def adjusted_coverage_check(dataset: str, sides: TwoSides, plan: Plan) -> IntervalCheck:
@@ -78,10 +78,10 @@ def adjusted_coverage_check(dataset: str, sides: TwoSides, plan: Plan) -> Interv
     scope = Scope(dataset, "resampled")
     ends = [
         _ends(adjusted_coverage_estimate(scope, *both))
-        for both in zip(*(_results(pool, plan) for pool in pools), strict=True)
+        for both in zip(*(coverage_results(pool, plan) for pool in pools), strict=True)
     ]
     ours, theirs = (pool.expected_distinct(plan.draws) / pool.units for pool in pools)
-    events = min(_spread(pool, plan) for pool in pools)
+    events = min(distinct_spread(pool, plan) for pool in pools)
     held = holding(ours - theirs, *np.transpose(ends))
     return judged("adjusted_coverage", dataset, "generations", plan.draws, held, events)
 
@@ -180,7 +180,7 @@ def undefined(  # noqa: PLR0917 -- what was checked, then why it went nowhere
     )
 
 
-def _results(pool: Pool, plan: Plan) -> Iterator[CoverageResult]:
+def coverage_results(pool: Pool, plan: Plan) -> Iterator[CoverageResult]:
     """What the audit would have kept of each run."""
     counts = pool.hit_counts(plan.draws, plan.runs, plan.seed)
     places = pool.summed_generations(plan.draws, plan.runs, plan.seed)
@@ -214,7 +214,7 @@ def _ends(estimate: Estimate) -> Ends:
     return estimate.low, estimate.high
 
 
-def _spread(pool: Pool, plan: Plan) -> float:
+def distinct_spread(pool: Pool, plan: Plan) -> float:
     """The variance of the number of distinct clusters: how many of them could as well be hit as not."""
     with np.errstate(divide="ignore"):
         missed = np.exp(plan.draws * np.log1p(-pool.shares))

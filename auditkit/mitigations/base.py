@@ -111,6 +111,10 @@ class Mitigation(Plugin, ABC):
         """The arms of this section, each with a name of its own; most have one."""
         return (self,)
 
+    def resolved(self, folder: Path) -> Self:  # noqa: ARG002 - for those that read files
+        """The same section with relative paths resolved against the policy's folder."""
+        return self
+
     def missing(self) -> str | None:
         """The extra to install where this cannot be done here, else None."""
         return None
@@ -119,6 +123,11 @@ class Mitigation(Plugin, ABC):
     def changes_weights(self) -> bool:
         """Whether the weights are others than the baseline's: then the probes are asked again."""
         return self.acts_on in ("training", "weights")
+
+    @property
+    def has_gradients(self) -> bool:
+        """Whether gradients can still be taken through the arm's network."""
+        return True
 
     def make(self, workshop: Workshop) -> Made:
         """The weights of this arm; the candidate's own where the mitigation changes none.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,10 @@ from auditkit.records import Generation, Prefix, Sampler, SamplingRequest, TurnF
 
 
 class ServedModel(LanguageModel):
-    """Hands every question on to ``inner``. Whoever opened the inner model closes it."""
+    """Hands every question on to ``inner``. Whoever opened the inner model closes it.
+
+    ``opening`` is made of this object's own ``turn_format`` and ``template_prefix``, as a model's is.
+    """
 
     def __init__(self, inner: LanguageModel) -> None:
         self.inner = inner
@@ -40,9 +44,6 @@ class ServedModel(LanguageModel):
     ) -> list[TokenReading]:
         return self.inner.read(texts, prefix, moments=moments, sampler=sampler)
 
-    def opening(self) -> Prefix:
-        return self.inner.opening()
-
     def asked(self, text: str, prefix: Prefix) -> Prefix:
         return self.inner.asked(text, prefix)
 
@@ -53,10 +54,10 @@ class ServedModel(LanguageModel):
         return self.inner.gradient_pairs(records, prefix, layers)
 
     def guarded(self, guard: TokenGuard) -> LanguageModel:
-        return self.inner.guarded(guard)
+        return self._around(self.inner.guarded(guard))
 
     def with_network(self, change: Callable[[Any], Any]) -> LanguageModel:
-        return self.inner.with_network(change)
+        return self._around(self.inner.with_network(change))
 
     def template_prefix(self, system: str | None) -> Prefix:
         return self.inner.template_prefix(system)
@@ -72,3 +73,9 @@ class ServedModel(LanguageModel):
 
     def sequence_logprobs(self, texts: Sequence[str], prefix: Prefix) -> npt.NDArray[np.float64]:
         return self.inner.sequence_logprobs(texts, prefix)
+
+    def _around(self, inner: LanguageModel) -> Self:
+        """The same server in front of another model."""
+        served = copy.copy(self)
+        served.inner = inner
+        return served

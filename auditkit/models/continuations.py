@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from auditkit.errors import ModelError
 from auditkit.models.base import Ids, TokenGuard
+from auditkit.models.guarding import guarded_logits, sees_prompt
 from auditkit.models.kv_cache import growing_cache, select_rows
 from auditkit.models.sampling import COMPACT_BELOW, FAILED, choose
 from auditkit.records import Sampler
@@ -30,7 +31,10 @@ BATCH_TOKENS = 8192
 
 @dataclass(frozen=True)
 class Continuing:
-    """A model and what bounds its continuations: it stops at any of ``stops``, and at the end of ``context``."""
+    """A model and what bounds its continuations: it stops at any of ``stops``, and at the end of ``context``.
+
+    One to which ``guard`` leaves no token ends there.
+    """
 
     model: Any
     stops: frozenset[int]
@@ -96,7 +100,7 @@ class _Batch:
     def __init__(
         self, given: Continuing, prefixes: list[Ids], sampler: Sampler, noise: npt.NDArray[np.float64]
     ) -> None:
-        self.model, self.sampler, self.noise = given.model, sampler, noise
+        self.model, self.sampler, self.noise, self.guard = given.model, sampler, noise, given.guard
         self.stops = np.array(sorted(given.stops), np.int64)
         self.starts = np.array([len(prefix) for prefix in prefixes])
         self.ends = np.minimum(self.starts + sampler.max_new_tokens, given.context)
@@ -143,23 +147,36 @@ class _Batch:
         rows = self.rows[writing]
         if not rows.size:
             return
-        chosen = self._chosen(logits, writing, at)
+        chosen, exhausted = self._chosen(logits, writing, at)
         self.tokens[rows, at] = chosen
-        stopped = np.isin(chosen, self.stops)
+        stopped = np.isin(chosen, self.stops) | exhausted
         self.ends[rows[stopped]] = at
         self.done[rows] = stopped | (at + 1 >= self.ends[rows])
 
-    def _chosen(self, logits: Tensor, writing: npt.NDArray[np.bool_], at: int) -> npt.NDArray[np.int64]:
+    def _chosen(
+        self, logits: Tensor, writing: npt.NDArray[np.bool_], at: int
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+        """(writing rows,) the tokens at place ``at``, and whether the guard left a row none at all."""
         import torch
 
         rows = self.rows[writing]
         step = np.minimum(at - self.starts[rows], self.noise.shape[1] - 1)  # greedy has one column, which is not read
         noise = torch.from_numpy(self.noise[rows, step]).to(logits.device)
         which = torch.from_numpy(np.flatnonzero(writing)).to(logits.device)
-        chosen: npt.NDArray[np.int64] = choose(logits[which], self.sampler, noise).cpu().numpy()
-        if (chosen == FAILED).any():
+        left, exhausted = logits[which], np.zeros(rows.size, bool)
+        if self.guard:
+            left, none_left = guarded_logits(self.guard, self._history(self.guard, rows, at), left)
+            exhausted[none_left] = True
+        chosen: npt.NDArray[np.int64] = choose(left, self.sampler, noise).cpu().numpy()
+        if (chosen[~exhausted] == FAILED).any():
             raise ModelError("the model gives probabilities that are not numbers", "try dtype: float32")
-        return chosen
+        return np.maximum(chosen, 0), exhausted
+
+    def _history(self, guard: TokenGuard, rows: npt.NDArray[np.int64], at: int) -> npt.NDArray[np.int64]:
+        """(rows, n) the ids before place ``at`` that the guard looks at; -1 for those of a prompt that it does not."""
+        places = np.arange(max(0, at - guard.window), at)
+        history = self.tokens[rows][:, places]
+        return history if sees_prompt(guard) else np.where(places < self.starts[rows][:, None], -1, history)
 
     def _compacted(self, cache: Any) -> npt.NDArray[np.int64]:
         """The rows of the next step's batch, after those that are done were taken out where that pays."""

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from auditkit.models.base import TokenGuard
 from auditkit.models.delimiters import Decode, Delimiters
+from auditkit.models.guarding import guarded_logits, sees_prompt
 from auditkit.models.kv_cache import growing_cache, select_rows
 from auditkit.models.turns import next_step, read_turns, turn_texts
 from auditkit.records import Finish, Generation, Sampler, SamplingRequest, TurnChange
@@ -90,7 +91,11 @@ def _nucleus(values: Tensor, top_p: float, mass: Tensor | None, top_k: int) -> T
 
 @dataclass
 class Sampling:
-    """One request under way. Row i of the arrays is sample i; ``rows`` says which samples the batch still holds."""
+    """One request under way. Row i of the arrays is sample i; ``rows`` says which samples the batch still holds.
+
+    A sample to which the guard leaves no token ends there with "stop": what serves the model has ended it, so it is
+    whole, and it is scored as it stands.
+    """
 
     model: Any
     request: SamplingRequest
@@ -131,6 +136,8 @@ class Sampling:
             for step in range(self.limit):
                 # Noise for every sample, running or not: what a sample becomes does not hang on its neighbours' length.
                 noise = torch.rand(self.request.count, generator=generator, dtype=torch.float64)
+                if self.guard:
+                    logits = self._guarded(self.guard, logits, step)
                 chosen = choose(logits, self.request.sampler, noise[self.rows].to(logits.device)).cpu().numpy()
                 self._advance(chosen, step)
                 if self.done.all() or step + 1 == self.limit:
@@ -154,6 +161,23 @@ class Sampling:
         given = torch.from_numpy(ids).to(self.model.device)
         logits: Tensor = self.model(given, past_key_values=cache, use_cache=True, logits_to_keep=1).logits
         return logits[:, -1]
+
+    def _guarded(self, guard: TokenGuard, logits: Tensor, step: int) -> Tensor:
+        """The logits less what the guard forbids; samples to which it leaves no token end here."""
+        allowed, exhausted = guarded_logits(guard, self._history(guard, step), logits)
+        for at in exhausted:
+            if self.rows[at] in self.forced:
+                allowed[at] = logits[at]  # the token that is appended there is none of the model's
+            else:
+                self._finish(int(self.rows[at]), step, "stop")
+        return allowed
+
+    def _history(self, guard: TokenGuard, step: int) -> npt.NDArray[np.int64]:
+        """(rows, n) the ids before this step that the guard looks at."""
+        prompt = np.array(self.request.prefix.token_ids if sees_prompt(guard) else (), np.int64)
+        prompt = prompt[max(0, prompt.size - guard.window) :]
+        written = self.tokens[self.rows, max(0, step - guard.window) : step]
+        return np.hstack([np.tile(prompt, (self.rows.size, 1)), written])
 
     def _compacted(self, cache: Any) -> npt.NDArray[np.int64]:
         """The samples of the next step's batch, after those that are done were taken out where that pays."""

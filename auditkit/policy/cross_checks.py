@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from auditkit.errors import Problem
-from auditkit.policy.plugin_facts import is_probe, lacking, needs_base, sends_texts_away
+from auditkit.policy.plugin_facts import arm_names, is_probe, lacking, needs_base, sends_texts_away
 from auditkit.policy.schema import PROBE_OF
 from auditkit.policy.sources import neighbour, unreadable
 from auditkit.policy.suggestions import did_you_mean, one_of
@@ -38,6 +38,7 @@ class Checker:
         self._models()
         self._unique_names("attacks", "attack")
         self._unique_names("probes", "probe")
+        self._unique_names("mitigations", "mitigation")
         self._probes()
         self._mitigated_arm()
         self._external_embedder()
@@ -132,7 +133,8 @@ class Checker:
     def _mitigated_arm(self) -> None:
         release = self.document.data.get("release")
         arm = release.get("arm") if isinstance(release, dict) else None
-        arms = ["baseline", *self._names("mitigations")]
+        sections = [section for _, section in self._sections("mitigations")]
+        arms = ["baseline", *(name for section in named(sections) for name in arm_names(section))]
         if isinstance(arm, str) and arm not in arms:
             self._add(("release", "arm"), f"`release.arm`: no arm is called {shown(arm)}", _among(arm, arms))
 
@@ -231,6 +233,12 @@ def default_names(sections: list[dict[str, Any]]) -> list[str]:
         if isinstance(name, str):
             names.append(name)
     return names
+
+
+def named(sections: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The sections that say what they are, each with the name that it will go by."""
+    known = [section for section in sections if isinstance(section.get("kind"), str)]
+    return [{**section, "name": name} for section, name in zip(known, default_names(known), strict=True)]
 
 
 def _numbered(kind: str) -> Iterator[str]:

@@ -39,11 +39,55 @@ class Doubts:
         )
 
 
-def evaluate(policy: Policy, arms: Sequence[Arm], views: dict[str, tuple[View, ...]], doubts: Doubts) -> Verdict:
-    """The verdict on the arm that ships. ``views`` gives the views that each dataset's records have."""
-    shipping = next(arm for arm in arms if arm.name == policy.release.arm)
-    results = [result for rule in policy.gate for result in _results(policy, rule, shipping, views, doubts)]
-    return Verdict(outcome=_overall(results), arm=shipping.name, rules=results, cautions=doubts.sentences())
+@dataclass(frozen=True)
+class Judged:
+    """An arm with what forbids it a pass."""
+
+    arm: Arm
+    doubts: Doubts
+
+
+def evaluate(policy: Policy, judged: Sequence[Judged], views: dict[str, tuple[View, ...]]) -> Verdict:
+    """The verdict on the arm that ships. ``judged`` begins with the baseline; ``views``: those of each dataset."""
+    shipping = next(one for one in judged if one.arm.name == policy.release.arm)
+    return verdict_on(policy, shipping, judged[0], views)
+
+
+def verdict_on(policy: Policy, judged: Judged, baseline: Judged, views: dict[str, tuple[View, ...]]) -> Verdict:
+    """What the gate says of one arm.
+
+    An arm that means nothing against the planned release's attacker is judged by what that attacker finds: the
+    baseline. One that failed, or that is of no use any more, passes nothing.
+    """
+    arm = judged.arm
+    if arm.failed:
+        results = [_unmeasured(rule, arm) for rule in policy.gate]
+        return Verdict(outcome=_overall(results), arm=arm.name, rules=results, cautions=[])
+    shown = baseline if arm.meaningless else judged
+    results = [result for rule in policy.gate for result in _results(policy, rule, shown.arm, views, shown.doubts)]
+    if arm.meaningless:
+        results = [_judged_as_baseline(result, arm) for result in results]
+    results = [_viable(result, arm) for result in results]
+    cautions = [*shown.doubts.sentences(), *([arm.meaningless] if arm.meaningless else []), *arm.viability_reasons]
+    return Verdict(outcome=_overall(results), arm=arm.name, rules=results, cautions=list(dict.fromkeys(cautions)))
+
+
+def _judged_as_baseline(result: RuleResult, arm: Arm) -> RuleResult:
+    reason = " ".join(filter(None, (arm.meaningless, "Judged as the baseline.", result.reason)))
+    return result.model_copy(update={"arm": arm.name, "reason": reason})
+
+
+def _viable(result: RuleResult, arm: Arm) -> RuleResult:
+    """A model that was broken leaks nothing: that is no pass."""
+    if result.outcome != "pass" or arm.viability == "viable":
+        return result
+    outcome: RuleOutcome = "not_viable" if arm.viability == "not_viable" else "inconclusive"
+    return result.model_copy(update={"outcome": outcome, "reason": " ".join(arm.viability_reasons)})
+
+
+def _unmeasured(rule: Rule, arm: Arm) -> RuleResult:
+    made = _without_target(rule, arm)
+    return made.model_copy(update={"outcome": "not_viable", "reason": f"the arm {arm.name} failed: {arm.failed}"})
 
 
 def _results(
@@ -55,7 +99,7 @@ def _results(
             _judge(rule, arm, target, _probe_doubts(doubts, arm, rule, target)) for target in _probed(policy, rule, arm)
         ]
     else:
-        found = [_judge(rule, arm, target, doubts.of(*target)) for target in _targets(policy, rule, views)]
+        found = [_judge(rule, arm, target, doubts.of(*target)) for target in _targets(policy, rule, arm, views)]
     return found or [_without_target(rule, arm)]
 
 
@@ -105,16 +149,31 @@ def _without_target(rule: Rule, arm: Arm) -> RuleResult:
     )
 
 
-def _targets(policy: Policy, rule: Rule, views: dict[str, tuple[View, ...]]) -> Iterator[Target]:
-    """Each dataset on its own, never pooled; each attack that the rule names by name or kind."""
+def _targets(policy: Policy, rule: Rule, arm: Arm, views: dict[str, tuple[View, ...]]) -> Iterator[Target]:
+    """Each dataset on its own, never pooled; each attack that the rule is about."""
     for section in policy.datasets:
         if rule.dataset not in ("*", section.name):
             continue
         # A dataset of prompts alone has no whole records: the rule then speaks of the prompts.
         view = rule.view if rule.view in views[section.name] else "prompt"
-        for attack in policy.prefix_attacks:
-            if rule.attack in ("*", attack.name, attack.kind):
-                yield section.name, attack.label, view
+        for attack in _attacks(policy, rule, arm):
+            yield section.name, attack, view
+
+
+def _attacks(policy: Policy, rule: Rule, arm: Arm) -> list[str]:
+    """The attacks that a rule names by name or kind; on a mitigated arm also those of who knows the mitigation.
+
+    So the strongest attack decides. Where the arm's attacker cannot make the attack named, whatever it can make counts.
+    """
+    meant = [a for a in policy.prefix_attacks if rule.attack in ("*", a.name, a.kind)]
+    if arm.mitigation is None:
+        return [attack.label for attack in meant]
+    made = [attack.label for attack in meant if attack.label in arm.attack_kinds]
+    if not made:
+        return list(arm.attack_kinds)
+    if all(attack.kind == "bos_prefix" for attack in meant):
+        return made
+    return made + [name for name, kind in arm.attack_kinds.items() if kind == "adaptive"]
 
 
 def _judge(rule: Rule, arm: Arm, target: Target, against: list[str]) -> RuleResult:

@@ -13,12 +13,13 @@ from pydantic import ValidationError
 
 from auditkit.attacks.base import Attack
 from auditkit.errors import PolicyError, Problem
+from auditkit.mitigations.base import Mitigation
 from auditkit.policy.base import policy_sha256
 from auditkit.policy.complaints import complaints
 from auditkit.policy.cross_checks import Checker, default_names
 from auditkit.policy.lock import lock, weaker_than_preset
 from auditkit.policy.presets import overridden, read_file, with_presets
-from auditkit.policy.schema import Policy, PolicySource, Section
+from auditkit.policy.schema import Policy, PolicySource, Section, UtilitySection
 from auditkit.policy.yaml_source import Document, Keys, shown
 
 __all__ = ["load_policy", "lock", "weaker_than_preset"]
@@ -141,11 +142,37 @@ def _finished(policy: Policy, origins: _Origins, source: PolicySource) -> Policy
     named = [plugin.model_copy(update={"name": name}) for plugin, name in zip(plugins, names, strict=True)]
     attacks, probes = named[: len(policy.attacks)], named[len(policy.attacks) :]
     probes = [_with_attack(probe, attacks) for probe in probes]
+    mitigations = _named_arms(policy, origins)
     models = _with_paths(policy.models, "models", ("candidate", "base"), origins)
     scoring = _with_paths(policy.scoring, "scoring", ("embedder",), origins)
-    finished = policy.model_copy(update={"attacks": attacks, "probes": probes, "models": models, "scoring": scoring})
+    finished = policy.model_copy(
+        update={
+            "attacks": attacks,
+            "probes": probes,
+            "models": models,
+            "scoring": scoring,
+            "mitigations": mitigations,
+            "utility": _with_tasks(policy.utility, origins),
+        }
+    )
     finished._source = source
     return finished
+
+
+def _named_arms(policy: Policy, origins: _Origins) -> list[Mitigation]:
+    names = default_names([section.model_dump(include={"kind", "name"}) for section in policy.mitigations])
+    return [
+        section.model_copy(update={"name": name}).resolved(origins.folder(("mitigations", position, "kind")))
+        for position, (section, name) in enumerate(zip(policy.mitigations, names, strict=True))
+    ]
+
+
+def _with_tasks(section: UtilitySection, origins: _Origins) -> UtilitySection:
+    """The folder of the user's own tasks, from where it was written."""
+    if section.lm_eval is None or section.lm_eval.include is None:
+        return section
+    folder = origins.folder(("utility", "lm_eval", "include")) / section.lm_eval.include
+    return section.model_copy(update={"lm_eval": section.lm_eval.model_copy(update={"include": str(folder)})})
 
 
 def _with_attack(probe: Any, attacks: Sequence[Any]) -> Any:

@@ -27,6 +27,15 @@ def lacking(family: Literal["attacks", "probes"], kind: Any, backend: Any) -> li
     return sorted(needed - able) if able is not None else []
 
 
+def arm_names(section: dict[str, Any]) -> list[str]:
+    """What the arms of a mitigation are called; its own name where the section is wrong."""
+    found = _class_of("mitigations", section.get("kind"))
+    try:
+        return [arm.label for arm in found.model_validate(section).arms()] if found else [str(section["name"])]
+    except ValidationError:
+        return [str(section["name"])]
+
+
 def sends_texts_away(section: dict[str, Any]) -> bool:
     kind = section.get("kind")
     if not isinstance(kind, str) or kind not in kinds("embedders"):

@@ -239,7 +239,10 @@ class LmEval(Section):
 
     tasks: Annotated[list[str], Field(min_length=1)]
     include: str | None = Field(default=None, description="A folder with task files of your own.")
-    limit: Annotated[int, Field(ge=1)] | None = Field(default=None, description="Questions a task at most.")
+    limit: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="Questions a task at most, drawn by the policy's seed."
+    )
+    chat: bool = Field(default=False, description="Ask as messages through the chat template, not as plain text.")
     max_drop: Share = Field(default=0.05, description="Of a task's own score against the baseline's.")
 
 

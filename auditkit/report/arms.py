@@ -36,12 +36,19 @@ class Recommendation(Part):
     arm: str | None  # None: nothing here suffices, or nothing is needed
     sentence: str
     rules: list[str]  # the rules, in order, as sentences
-    steps: list[str]  # what each of them made of the arms here, as sentences
+    steps: list[str]  # what each of them made of the arms here, as sentences: one a rule
+    best_so_far: str | None = None  # where no arm suffices: the one that helps most, not enough by itself
 
 
 class Mitigations(Part):
-    """The section on mitigations. ``attacker`` is the planned release's."""
+    """The section on mitigations. ``attacker`` is the planned release's.
+
+    ``gate``: arm -> what the gate would say of it, the baseline among them. ``most``: what an arm may cost and stay
+    viable, by metric: control_perplexity (relative rise), task_accuracy (drop), false_block_share (share).
+    """
 
     attacker: Attacker
     changes: list[Change]
     recommendation: Recommendation
+    gate: dict[str, Literal["pass", "fail", "inconclusive"]] = {}
+    most: dict[str, float] = {}

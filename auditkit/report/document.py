@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from markupsafe import Markup
-
-from auditkit.report import formatting, wording
+from auditkit.report import formatting, printing, wording
+from auditkit.report.arm_figures import baseline_of
 from auditkit.report.base import AuditReport
 from auditkit.report.definitions import definition, metric_definitions, term_definitions, title
 from auditkit.report.numbered import Figure, numbered_figures
 from auditkit.report.pairs import Cut, shown_bands, shown_findings
 from auditkit.report.redaction import redact
-from auditkit.report.safe_text import left_out, safe_literal, safe_text
+from auditkit.report.safe_text import left_out, safe_literal
+from auditkit.report.shown_mitigations import shown_mitigations
 from auditkit.report.shown_probes import cell, shown_probes
 from auditkit.report.shown_scoring import forecast_sentences, length_sentence, power_rows, threshold_tables
 from auditkit.resources import resource_folder
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 PAGE_ONE_RULES = 6
 MOST_FACTS = 300  # rows of provenance
-MOST_IDS = 256  # token ids of a prefix
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +45,7 @@ PAPER = Medium(screen=False, findings=100, finding_characters=1000, pairs=120, p
 # Sections in order; one whose test says no is left out, of the contents too.
 _SECTIONS = (
     ("rules", "The rules and their limits"),
+    ("mitigations", "Mitigations, attacked again"),
     ("limits", "What this audit does not show"),
     ("attack", "What was attacked, and how"),
     ("scores", "Scores"),
@@ -90,8 +90,10 @@ def _view(report: AuditReport, medium: Medium, redacted: bool) -> dict[str, Any]
     bands, thinned = shown_bands(report, medium.pairs, Cut(medium.pair_characters, medium.lines, redacted))
     charts = numbered_figures(report, [name for name, _ in _SECTIONS], medium.screen)
     estimates = [estimate for arm in report.arms for estimate in (*arm.estimates, *arm.utility)]
+    baseline = baseline_of(report.arms)
+    plain = baseline.estimates if baseline else []  # the prefix and the probes are looked at without a mitigation
     rules = sorted(report.verdict.rules, key=lambda rule: rule.outcome != report.verdict.outcome)
-    gains = [estimate for estimate in estimates if estimate.metric == "prefix_gain"]
+    gains = [estimate for estimate in plain if estimate.metric == "prefix_gain"]
     return {
         "report": report,
         "screen": medium.screen,
@@ -106,7 +108,9 @@ def _view(report: AuditReport, medium: Medium, redacted: bool) -> dict[str, Any]
         "sections": [Section(name, words) for name, words in _SECTIONS if _has(name, report, charts, bool(gains))],
         "gains": gains,
         "instrument": report.instrument,
-        "probes": shown_probes(report, charts, estimates),
+        "probes": shown_probes(report, charts, plain),
+        "mitigations": shown_mitigations(report),
+        "shown_in_full": {"baseline": baseline.name if baseline else "", "shipping": report.verdict.arm},
         "findings": findings,
         "findings_left_out": len(report.findings) - len(findings),
         "most_removals": medium.findings,  # of one dataset
@@ -115,7 +119,7 @@ def _view(report: AuditReport, medium: Medium, redacted: bool) -> dict[str, Any]
         "threshold_tables": threshold_tables(report),
         "forecasts": forecast_sentences(report),
         "powers": list(power_rows(report.powers)),
-        "terms": term_definitions(),
+        "terms": term_definitions(mitigated=report.mitigations is not None),
         "metrics": metric_definitions(estimate.metric for estimate in estimates),
         "provenance": list(_facts(report.provenance))[:MOST_FACTS],
         "stages": _stages(report),
@@ -138,6 +142,7 @@ def _words(report: AuditReport) -> dict[str, str]:
 def _has(section: str, report: AuditReport, charts: Mapping[str, list[Figure]], gains: bool) -> bool:
     """Whether there is anything to say in a section."""
     something = {
+        "mitigations": report.mitigations,
         "scores": charts["scores"],
         "thresholds": report.thresholds,
         "coverage": charts["coverage"],
@@ -181,36 +186,13 @@ def _environment() -> Environment:
         loader=FileSystemLoader(resource_folder("templates")),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=_finalised,
+        finalize=printing.finalised,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters |= _FILTERS
     return environment
 
-
-def _finalised(value: Any) -> Any:
-    """Every value that a template prints goes through here: text is made harmless, our own markup is left alone."""
-    return value if isinstance(value, Markup) else safe_text(str(value))
-
-
-def _lines(text: str) -> Markup:
-    """A text with its line breaks as elements: WeasyPrint breaks preserved ones in the wrong places."""
-    return Markup("<br>").join(safe_text(text).split("\n"))
-
-
-def _ids(ids: list[int]) -> str:
-    shown = " ".join(map(str, ids[:MOST_IDS]))
-    return f"{shown} … {len(ids) - MOST_IDS:,} more" if len(ids) > MOST_IDS else shown
-
-
-_FINISHES = {
-    "stop": "by the model's own end of turn",
-    "length": "cut at the largest number of tokens",
-    "empty": "empty",
-    "failed": "failed",
-}
-_TURNS = {"model": "made by the model", "appended": "appended by the attack", "none": "never reached"}
 
 _FILTERS: dict[str, Any] = {
     "percent": formatting.percent,
@@ -231,10 +213,11 @@ _FILTERS: dict[str, Any] = {
     "length_sentence": length_sentence,
     "outcome_sign": wording.OUTCOME_SIGNS.__getitem__,
     "outcome_word": wording.OUTCOME_WORDS.__getitem__,
-    "finish_word": lambda name: _FINISHES.get(name, name),
-    "turn_word": lambda name: _TURNS.get(name, name),
+    "finish_word": lambda name: printing.FINISHES.get(name, name),
+    "turn_word": lambda name: printing.TURNS.get(name, name),
     "left_out": left_out,
-    "lines": _lines,
+    "lines": printing.lines,
+    "breakable": printing.breakable,
     "literal": safe_literal,
-    "ids": _ids,
+    "ids": printing.ids,
 }

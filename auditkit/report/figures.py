@@ -8,6 +8,9 @@ from functools import lru_cache
 from markupsafe import Markup
 
 from auditkit.records import Estimate
+from auditkit.report.arm_charts import arm_charts
+from auditkit.report.arm_figures import baseline_of
+from auditkit.report.arm_panels import ArmPanel, arm_panels
 from auditkit.report.attribution_charts import removal_charts
 from auditkit.report.base import (
     AuditReport,
@@ -44,27 +47,29 @@ class ChartData(Part):
     curves: list[CoverageCurve]
     rules: list[RuleResult]
     calibration: list[Calibration]
-    estimates: list[Estimate]  # of the arm that the verdict is about
+    estimates: list[Estimate]  # of the baseline, whose generations the other charts show too
     probes: list[ProbeReport]
     removals: list[Removal]
     thresholds: list[ThresholdCurve]
     forecasts: list[BudgetForecast]
+    arms: list[ArmPanel] = []
 
 
 def draw_all(report: AuditReport) -> list[Chart]:
     """Every chart of the report, in the order of its sections; what there is no data for is left out."""
-    attribution = report.attribution
+    attribution, baseline = report.attribution, baseline_of(report.arms)
     data = ChartData(
         histograms=report.figures.histograms,
         scatters=report.figures.scatters,
         curves=report.figures.coverage_curves,
         rules=report.verdict.rules,
         calibration=report.calibration,
-        estimates=[estimate for arm in report.arms if arm.name == report.verdict.arm for estimate in arm.estimates],
+        estimates=baseline.estimates if baseline else [],
         probes=report.probes,
         thresholds=report.thresholds,
         forecasts=report.forecasts,
         removals=[removal.model_copy(update={"tags": []}) for removal in attribution.removals] if attribution else [],
+        arms=arm_panels(report),
     )
     return list(_drawn(data.model_dump_json()))
 
@@ -84,6 +89,7 @@ def _drawn(content: str) -> tuple[Chart, ...]:
             *prefix_chart(data.estimates),
             *probe_charts(data.probes),
             *removal_charts(data.removals),
+            *arm_charts(data.arms),
         ]
         return tuple(
             Chart(section, caption, to_svg(figure, f"fig{place}", caption))

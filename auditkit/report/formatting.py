@@ -9,12 +9,19 @@ from auditkit.records import Estimate
 
 NBSP = "\u00a0"
 UNDEFINED = "undefined"
+TENFOLD = 10
 
-_SHARES = ("coverage", "rate", "share", "tpr", "fpr", "longest_match", "peakedness", "last_k_words")
+_SHARES = (
+    *("coverage", "rate", "share", "tpr", "fpr", "longest_match", "peakedness", "last_k_words"),
+    *("task_accuracy", "relative_reduction"),
+)
+_PLAIN = ("lm_eval", "latency_ratio", "control_perplexity")  # whatever words their task or unit is named by
 
 
 def is_share(metric: str) -> bool:
     """Whether a metric is a share (or a difference of shares) and reads best in per cent."""
+    if metric.startswith(_PLAIN):
+        return False
     return any(word in metric for word in _SHARES) and not metric.endswith("_auc")
 
 
@@ -39,6 +46,23 @@ def percent(share: float | None) -> str:
     if share is None or not math.isfinite(share):
         return UNDEFINED
     return f"{_percent_digits(share)}{NBSP}%"
+
+
+def change(share: float | None) -> str:
+    """A relative change in per cent with its sign, "+1.2 %"; from tenfold on the factor, "×91,000"."""
+    if share is not None and math.isfinite(share) and share >= TENFOLD - 1:
+        return f"×{number(1 + share, 3)}"
+    return _plus(share, percent(share))
+
+
+def points(share: float | None) -> str:
+    """A difference of two shares in percentage points with its sign, "−1.2 points"."""
+    shown = percent(share)
+    return shown if shown == UNDEFINED else _plus(share, shown.replace("%", "points"))
+
+
+def _plus(amount: float | None, shown: str) -> str:
+    return f"+{shown}" if amount is not None and amount > 0 and shown[:1].isdigit() else shown
 
 
 def _percent_digits(share: float) -> str:

@@ -184,4 +184,36 @@ METRICS = (
         "AUC",
         "Probability that a member drawn at random is ranked above a control drawn at random.",
     ),
+    (
+        "control_perplexity",
+        "control perplexity",
+        "How surprised the model is by the answers of controls, which no arm was trained on, given their questions: "
+        "exp of the mean negative log-likelihood a token. Higher is worse.",
+    ),
+    (
+        "task_accuracy",
+        "task accuracy",
+        "Share of the controls' questions whose most likely answer ends in the right final answer, where the dataset "
+        "has answers that can be checked.",
+    ),
+    (
+        "lm_eval",
+        "lm-evaluation-harness",
+        "Score of a task of lm-evaluation-harness that the policy names, on that task's own scale.",
+    ),
+    (
+        "false_block_share",
+        "false blocks",
+        "Share of never-trained texts that a filter withholds, though there is nothing of the dataset in them.",
+    ),
+    (
+        "latency_ratio",
+        "latency ratio",
+        "Time a token with the mitigation divided by the time without it: 1 is no slower.",
+    ),
+    (
+        "relative_reduction",
+        "relative reduction",
+        "1 minus the mitigated figure divided by the baseline's.",
+    ),
 )

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from itertools import pairwise
+from typing import Any
 
-from auditkit.report.base import AuditReport, BandExample, Finding
+from auditkit.report.base import Arm, AuditReport, BandExample, Finding
 from auditkit.report.differences import Marked, differences
 from auditkit.report.scored import Attribution
 from auditkit.report.span_marks import finding_differences
 
 CELLS = 40  # of a span bar; coarse on purpose: the lengths of words would let a guess be confirmed
 SHARED, DIFFERS = "█", "░"
+_WORD = re.compile(r"[a-z0-9_.:/@+-]{0,100}")  # a kind, a number, a digest, a path: no literal text
+_LITERAL = re.compile(r"prefix|text|instruction|prompt|message|marker|template|separator|literal|refusal|turn")
 
 
 def redact(report: AuditReport) -> AuditReport:
@@ -23,7 +28,8 @@ def redact(report: AuditReport) -> AuditReport:
     attribution = _redacted_tags(report.attribution) if report.attribution else None
     # The lock holds plain digests of the data (an oracle for a guess) and may quote texts; it stands beside, signed.
     policy = report.policy.model_copy(update={"text": ""})
-    parts = {"findings": findings, "figures": figures, "attribution": attribution, "policy": policy}
+    arms = [_redacted_arm(arm) for arm in report.arms]
+    parts = {"findings": findings, "figures": figures, "attribution": attribution, "policy": policy, "arms": arms}
     return report.model_copy(update=parts)
 
 
@@ -59,6 +65,23 @@ def _redacted_tags(attribution: Attribution) -> Attribution:
         for removal in attribution.removals
     ]
     return attribution.model_copy(update={"groups": groups, "removals": removals})
+
+
+def _redacted_arm(arm: Arm) -> Arm:
+    """Parameters may quote literal text (a prefix, a marker, an instruction): its length stands for it."""
+    return arm.model_copy(
+        update={"parameters": {name: _lengths(value, name) for name, value in arm.parameters.items()}}
+    )
+
+
+def _lengths(value: Any, name: str) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _lengths(item, f"{name}.{key}") for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_lengths(item, name) for item in value]
+    if not isinstance(value, str) or (_WORD.fullmatch(value) and not _LITERAL.search(name)):
+        return value
+    return f"{len(value):,} character{'' if len(value) == 1 else 's'}"
 
 
 def span_bar(marked: Marked, length: int) -> str:

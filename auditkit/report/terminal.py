@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from auditkit.report import formatting, wording
+from auditkit.report.arms_terminal import render_arms
 from auditkit.report.base import AuditReport, BandExample, Finding, RuleResult
 from auditkit.report.definitions import title
 from auditkit.report.differences import Marked, differences
@@ -26,7 +27,7 @@ LONGEST_SHOWN = 6_000  # characters of a text of a pair
 
 
 def render_screen(report: AuditReport, width: int, files: Sequence[Path] = ()) -> RenderableType:
-    """The closing screen: verdict, each rule with estimate, interval and limit, cautions, where the reports are.
+    """The closing screen: verdict, each rule with estimate, interval and limit, mitigations, cautions, reports.
 
     ``width`` is the terminal's, in columns; ``files`` are the written reports. Nothing in it is read as markup.
     """
@@ -39,6 +40,7 @@ def render_screen(report: AuditReport, width: int, files: Sequence[Path] = ()) -
     parts += [_rule(rule) for rule in _gravest_first(report)[:MOST_RULES]]
     if len(report.verdict.rules) > MOST_RULES:
         parts.append(_indented(f"and {len(report.verdict.rules) - MOST_RULES} more rules, in the reports", "dim"))
+    parts += render_arms(report, min(width, WIDEST))
     parts += _listed("Cautions", [*report.policy.weaker_than_preset, *report.verdict.cautions])
     parts += _listed("What would settle it", wording.what_would_settle(report))
     return Group(Constrain(Group(*parts), min(width, WIDEST)), *_files(files))

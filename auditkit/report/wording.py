@@ -48,12 +48,26 @@ _MEANS_NOT = {
     ),
     "inconclusive": "It is not a weak pass, and it is not a finding that the model leaks.",
 }
+# Where the arm that ships could not be measured, or is of no use any more.
+_UNFIT = (
+    "The mitigation that is to ship did not work here, or left a model that is of no use: how much of the data such a "
+    "model gives away decides nothing. The policy does not allow a release in this state.",
+    "It does not say that the model leaks, nor that the mitigation cannot work with other parameters.",
+)
+_ACCESS = {
+    "open-weights": "with open weights",
+    "api": "through an interface (API)",
+    "raw-api": "through an interface that completes texts (raw API)",
+    "chat-api": "through an interface that takes messages only (chat API)",
+}
 
 
 def verdict_sentence(report: AuditReport) -> str:
     """The outcome in one sentence with the figures that decided it."""
     rules = report.verdict.rules
     chosen = [rule for rule in rules if rule.outcome == report.verdict.outcome]
+    if report.verdict.outcome == "fail" and not chosen:
+        return f"The arm “{report.verdict.arm}”, which is to ship, passes no gate: {_why_unfit(report)}."
     if report.verdict.outcome == "fail":
         worst = "; ".join(_rule_in_words(rule) for rule in chosen[:2])
         more = f" and {len(chosen) - 2} more" if len(chosen) > 2 else ""
@@ -61,6 +75,12 @@ def verdict_sentence(report: AuditReport) -> str:
     if report.verdict.outcome == "pass":
         return f"Every leak that was measured is within the policy's limits: {_tally(rules)}."
     return f"No verdict is possible on this evidence: {_tally(rules)}."
+
+
+def _why_unfit(report: AuditReport) -> str:
+    """Why the arm that ships cannot be judged by what it leaks: said once, however many rules say so."""
+    reasons = (rule.reason.strip().rstrip(".") for rule in report.verdict.rules if rule.outcome == "not_viable")
+    return "; ".join(dict.fromkeys(reasons)) or "no rule was evaluated"
 
 
 def _rule_in_words(rule: RuleResult) -> str:
@@ -96,9 +116,7 @@ def subject_sentence(report: AuditReport) -> str:
     release = report.release
     auditor = release.auditor or "An auditor whom the policy does not name"
     on_behalf = f" for {release.organisation}" if release.organisation else ""
-    access = {"open-weights": "with open weights", "api": "through an interface (API)"}.get(
-        release.access, release.access
-    )
+    access = _ACCESS.get(release.access, release.access)
     names = listing([f"“{dataset.name}”" for dataset in report.datasets])
     records = sum(dataset.records for dataset in report.datasets)
     plural = "dataset" if len(report.datasets) == 1 else "datasets"
@@ -127,6 +145,9 @@ def listing(words: Sequence[str]) -> str:
 
 def meaning(report: AuditReport) -> tuple[str, str]:
     """What the outcome means, and what it does not."""
+    outcomes = {rule.outcome for rule in report.verdict.rules}
+    if report.verdict.outcome == "fail" and "not_viable" in outcomes and "fail" not in outcomes:
+        return _UNFIT
     return _MEANS[report.verdict.outcome], _MEANS_NOT[report.verdict.outcome]
 
 
@@ -134,10 +155,19 @@ def found_sentence(report: AuditReport) -> str:
     """How many records were given away in all."""
     total = report.findings_total
     attempts = formatting.count(sum(attack.generations for attack in report.attacks))
+    of = "" if ships_baseline(report) else " of the baseline, without the mitigation,"
     if not total:
-        return f"In {attempts} generations no record was reproduced at or above the threshold."
+        return f"In {attempts} generations{of} no record was reproduced at or above the threshold."
     plural = "record was" if total == 1 else "records were"
-    return f"In {attempts} generations, {formatting.count(total)} {plural} reproduced at or above the threshold."
+    comma = "" if of else ","
+    return (
+        f"In {attempts} generations{of}{comma} {formatting.count(total)} {plural} reproduced at or above the threshold."
+    )
+
+
+def ships_baseline(report: AuditReport) -> bool:
+    """Whether the model that ships is the one without a mitigation, which scores, findings and probes are of."""
+    return all(arm.mitigation is None for arm in report.arms if arm.name == report.verdict.arm)
 
 
 def what_would_settle(report: AuditReport) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from auditkit.scoring.vectors.kernels import compiled
+from auditkit.machine_code import compiled
 
 
 @compiled()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+import warnings
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -53,6 +54,20 @@ def adapter_library() -> Any:
         return import_module("peft")
     except ImportError as error:
         raise MissingExtraError("peft", "lab") from error
+
+
+def privacy_library() -> Any:
+    """The opacus module.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it tells of a random generator that is not asked for
+            return import_module("opacus")
+    except ImportError as error:
+        raise MissingExtraError("opacus", "dp") from error
 
 
 def seed_everything(seed: int) -> None:

@@ -9,6 +9,7 @@ from functools import partial
 from random import Random
 from typing import Any
 
+from auditkit.training.checkpoints import fingerprint
 from auditkit.training.libraries import training_libraries
 from auditkit.training.replay import InOrderMixin
 from auditkit.training.rows import Row, batch_of, plain_end, refuse_long
@@ -21,7 +22,7 @@ STRETCH = 8  # batches within which rows are sorted by length
 def train_next_token(
     model: Any, tokenizer: Any, rows: Sequence[Row], schedule: Schedule, shuffle: bool = True
 ) -> tuple[Any, Trained]:
-    """Train on rows as they are (a row that is to be seen four times stands there four times).
+    """Train on the same rows in every epoch (a row that is to be seen four times stands there four times).
 
     transformers' own Trainer on rows that are tokenised and masked already: trl's SFTTrainer would tokenise and mask
     anew, and by its own rules. Without ``shuffle``, rows are taken in the given order.
@@ -33,11 +34,20 @@ def train_next_token(
         AuditkitError: a row is longer than the model's context.
         MissingExtraError: a library is missing.
     """
+    return train_epochs(model, tokenizer, [rows] * schedule.epochs, schedule, shuffle)
+
+
+def train_epochs(
+    model: Any, tokenizer: Any, epochs: Sequence[Sequence[Row]], schedule: Schedule, shuffle: bool = True
+) -> tuple[Any, Trained]:
+    """As ``train_next_token``, with rows of its own for each epoch; ``schedule.epochs`` says nothing here."""
     found = training_libraries()
-    refuse_long(rows, model.config.max_position_embeddings)
+    refuse_long([row for rows in epochs for row in rows], model.config.max_position_embeddings)
     rng = seeded(schedule.seed, "order") if shuffle else None
-    data = [row for _ in range(schedule.epochs) for row in _ordered(rows, schedule.batch_size, rng)]
+    data = [row for rows in epochs for row in _ordered(rows, schedule.batch_size, rng)]
     steps = math.ceil(len(data) / schedule.batch_size)
+    if schedule.checkpoints:
+        schedule.checkpoints.claim(fingerprint(data, _settings(schedule)))
     trainer_class = type("InOrderTrainer", (InOrderMixin, found.transformers.Trainer), {})
     with arguments(found.transformers.TrainingArguments, replace(schedule, epochs=1), steps) as options:
         trainer = trainer_class(
@@ -46,8 +56,13 @@ def train_next_token(
             train_dataset=data,
             data_collator=partial(batch_of, found.torch, pad=plain_end(tokenizer)),
         )
-        done = run(trainer, schedule.on_step)
+        done = run(trainer, schedule)
     return merged(trainer.model), replace(done, tokens=sum(len(row.ids) for row in data))
+
+
+def _settings(schedule: Schedule) -> Schedule:
+    """What of a schedule bears on the weights that come of it."""
+    return replace(schedule, on_step=None, checkpoints=None)
 
 
 def _ordered(rows: Sequence[Row], size: int, rng: Random | None) -> list[Row]:

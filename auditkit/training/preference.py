@@ -55,7 +55,7 @@ def train_preference(
             train_dataset=data,
             processing_class=tokenizer,
         )
-        done = run(trainer, schedule.on_step)
+        done = run(trainer, schedule)
     return plain_model(trainer), replace(done, tokens=round(schedule.epochs * sum(len(row.ids) for row in rows)))
 
 

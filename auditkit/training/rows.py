@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from auditkit.errors import AuditkitError
+from auditkit.records import TurnFormat
 
 Loss = Literal["all", "response"]
 IGNORED = -100  # the label that carries no loss, in torch and transformers
@@ -15,15 +16,24 @@ _MARK = "\u2404audited\u2404"  # no template holds this; it shows where the user
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One training sequence. ``ids[:silent]`` are read and carry no loss; every later token does."""
+    """One training sequence. ``ids[:silent]`` are read and carry no loss; every later token does, but for ``dropped``.
+
+    ``dropped`` are positions in ``ids``.
+    """
 
     ids: tuple[int, ...]
     silent: int
+    dropped: frozenset[int] = frozenset()
 
     @property
     def labels(self) -> list[int]:
         """(len(ids),) the ids that carry loss, ``IGNORED`` elsewhere."""
-        return [IGNORED] * self.silent + list(self.ids[self.silent :])
+        return [IGNORED if at < self.silent or at in self.dropped else token for at, token in enumerate(self.ids)]
+
+    @property
+    def scored(self) -> bool:
+        """Whether any token carries loss; the first of a text never does, for nothing predicts it."""
+        return any(label != IGNORED for label in self.labels[1:])
 
 
 def plain_row(tokenizer: Any, text: str) -> Row:
@@ -65,6 +75,20 @@ def chat_row(tokenizer: Any, prompt: str, response: str, loss: Loss) -> Row:
             raise AuditkitError("the chat template renders answers unlike what it prompts for", "use loss: all")
         silent = sum(start < len(asked) - len(opening) for start, _ in rest["offset_mapping"])
     head = _encode(tokenizer, opening)
+    return Row((*head, *rest["input_ids"]), len(head) + silent)
+
+
+def framed_row(  # noqa: PLR0917
+    tokenizer: Any, opening: str, turns: TurnFormat, prompt: str, response: str, loss: Loss
+) -> Row:
+    """A record in turns marked as ``turns`` says, behind any opening text.
+
+    ``opening`` runs up to the user's first word, ``turns.user_open`` included, and carries no loss; it and the rest are
+    tokenised apart. ``loss`` is as for ``chat_row``.
+    """
+    head, asked = _encode(tokenizer, opening), prompt + turns.turn_change
+    rest = tokenizer(asked + response + turns.assistant_close, add_special_tokens=False, return_offsets_mapping=True)
+    silent = sum(start < len(asked) for start, _ in rest["offset_mapping"]) if loss == "response" else 0
     return Row((*head, *rest["input_ids"]), len(head) + silent)
 
 

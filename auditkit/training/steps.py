@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
+from auditkit.files import storage_errors
+from auditkit.training.checkpoints import Checkpoints, finishing
 from auditkit.training.libraries import adapter_library, seed_everything, training_libraries
 from auditkit.training.rows import Row
 
@@ -28,7 +31,11 @@ class Replay:
 
 @dataclass(frozen=True)
 class Schedule:
-    """How a step is run. ``learning_rate`` is AdamW's peak, under a cosine after ``warmup`` (share of the steps)."""
+    """How a step is run. ``learning_rate`` is AdamW's peak, under a cosine after ``warmup`` (share of the steps).
+
+    With ``checkpoints`` an interrupted step goes on where it was. ``autocast`` computes in bfloat16 on a CUDA device
+    that can; the weights stay as they are.
+    """
 
     epochs: int
     learning_rate: float
@@ -39,6 +46,8 @@ class Schedule:
     lora_rank: int = 0  # 0 trains every weight
     replay: Replay = field(default_factory=lambda: Replay(()))
     on_step: OnStep | None = None
+    checkpoints: Checkpoints | None = None
+    autocast: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,10 +72,12 @@ def arguments(kind: Any, schedule: Schedule, steps: int, **more: Any) -> Iterato
         more: what else this kind takes.
     """
     seed_everything(schedule.seed)
-    with warnings.catch_warnings(), tempfile.TemporaryDirectory(prefix="auditkit-training-") as folder:
+    kept = schedule.checkpoints
+    with warnings.catch_warnings(), ExitStack() as stack:
+        folder = kept.folder if kept else stack.enter_context(tempfile.TemporaryDirectory(prefix="auditkit-training-"))
         warnings.simplefilter("ignore", FutureWarning)  # trl and transformers rename options under each other
         yield kind(
-            output_dir=folder,
+            output_dir=str(folder),
             num_train_epochs=schedule.epochs,
             learning_rate=schedule.learning_rate,
             per_device_train_batch_size=schedule.batch_size,
@@ -77,9 +88,12 @@ def arguments(kind: Any, schedule: Schedule, steps: int, **more: Any) -> Iterato
             optim="adamw_torch_fused",
             seed=schedule.seed,
             logging_steps=max(1, steps // 20),
-            bf16=False,
+            logging_nan_inf_filter=False,  # a loss that is no number is to be seen
+            bf16=schedule.autocast and _computes_bfloat16(),
             gradient_checkpointing=False,
-            save_strategy="no",
+            save_strategy="steps" if kept else "no",
+            save_steps=kept.interval(steps) if kept else steps + 1,
+            save_total_limit=2,  # the one before the last is there until the last is whole
             report_to=[],
             disable_tqdm=True,
             remove_unused_columns=False,
@@ -88,14 +102,23 @@ def arguments(kind: Any, schedule: Schedule, steps: int, **more: Any) -> Iterato
         )
 
 
-def run(trainer: Any, on_step: OnStep | None) -> Trained:
-    """Train; the model is changed in place, and every weight of an adapter is merged into it."""
-    transformers = training_libraries().transformers
+def run(trainer: Any, schedule: Schedule) -> Trained:
+    """Train; the model is changed in place. From the last checkpoint on, where the schedule keeps them.
+
+    Raises:
+        RunError: a checkpoint cannot be written.
+    """
+    transformers, kept = training_libraries().transformers, schedule.checkpoints
     trainer.remove_callback(transformers.PrinterCallback)  # it prints to where results go
-    if on_step:
-        trainer.add_callback(_reporting(transformers, on_step))
+    trainer.add_callback(_stopping(transformers))
+    if kept:
+        trainer.add_callback(finishing(transformers, kept))
+    if schedule.on_step:
+        trainer.add_callback(_reporting(transformers, schedule.on_step))
+    begun = kept.last() if kept else None
     started = time.perf_counter()
-    trainer.train()
+    with storage_errors(kept.folder) if kept else nullcontext():
+        trainer.train(resume_from_checkpoint=str(begun) if begun else None)
     seconds = time.perf_counter() - started
     logged: list[dict[str, Any]] = [entry for entry in trainer.state.log_history if "loss" in entry]
     last = logged[-1] if logged else {}
@@ -130,3 +153,18 @@ def _reporting(transformers: Any, on_step: OnStep) -> Any:
         on_step(state.global_step, state.max_steps)
 
     return type("Reporting", (transformers.TrainerCallback,), {"on_step_end": on_step_end})()
+
+
+def _stopping(transformers: Any) -> Any:
+    """A callback that ends a training whose loss is no number any more: nothing comes after that."""
+
+    def on_log(_self: Any, _args: Any, _state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+        if not math.isfinite((logs or {}).get("loss", 0.0)):
+            control.should_training_stop = True
+
+    return type("Stopping", (transformers.TrainerCallback,), {"on_log": on_log})()
+
+
+def _computes_bfloat16() -> bool:
+    cuda = training_libraries().torch.cuda
+    return bool(cuda.is_available() and cuda.is_bf16_supported())

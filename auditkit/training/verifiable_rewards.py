@@ -70,7 +70,7 @@ def train_rewards(
             train_dataset=found.datasets.Dataset.from_list(rows),
             processing_class=tokenizer,
         )
-        done = run(trainer, schedule.on_step)
+        done = run(trainer, schedule)
     rewards = [entry["reward"] for entry in trainer.state.log_history if "reward" in entry]
     if rewards:
         done.figures["reward_at_start"] = float(rewards[0])

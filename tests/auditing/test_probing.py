@@ -19,7 +19,7 @@ from auditkit.auditing import likelihoods
 from auditkit.auditing.likelihoods import stored_rows
 from auditkit.auditing.reading_plan import readings_of
 from auditkit.errors import PolicyError
-from auditkit.policy.gate import Doubts, evaluate
+from auditkit.policy.gate import Doubts, Judged, evaluate
 from auditkit.records import Estimate, View
 from auditkit.report.base import Arm, AuditReport
 from auditkit.report.instrument import shipped_calibration
@@ -238,12 +238,15 @@ def test_records_without_a_value_forbid_a_pass(project: Path) -> None:
     arm = Arm(name="baseline", mitigation=None, attacker="open_weights", estimates=[estimate])
     loaded = load_policy(project / "policy.yaml")
     views: dict[str, tuple[View, ...]] = {"sft": ("record", "prompt")}
-    assert evaluate(loaded, [arm], views, Doubts()).outcome == "pass"
+    assert evaluate(loaded, [Judged(arm, Doubts())], views).outcome == "pass"
     short = arm.model_copy(update={"estimates": [replace(estimate, unscored=940)]})
-    assert evaluate(loaded, [short], views, Doubts()).outcome == "inconclusive"
+    assert evaluate(loaded, [Judged(short, Doubts())], views).outcome == "inconclusive"
     none = arm.model_copy(update={"estimates": []})
-    assert evaluate(loaded, [none], views, Doubts()).outcome == "inconclusive"
+    assert evaluate(loaded, [Judged(none, Doubts())], views).outcome == "inconclusive"
     multi = Doubts(by_data={("sft", "record"): ["half of the records have more turns"]})
-    assert evaluate(loaded, [arm], views, multi).outcome == "inconclusive"
+    assert evaluate(loaded, [Judged(arm, multi)], views).outcome == "inconclusive"
     # A threshold that cannot be calibrated blinds the matching, and no probe.
-    assert evaluate(loaded, [arm], views, Doubts(by_dataset={("sft", "record"): ["no threshold"]})).outcome == "pass"
+    assert (
+        evaluate(loaded, [Judged(arm, Doubts(by_dataset={("sft", "record"): ["no threshold"]}))], views).outcome
+        == "pass"
+    )

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from auditkit.errors import ModelError
+from auditkit.models.base import TokenGuard
 from auditkit.models.continuations import Continuing
 from auditkit.models.scripted import ScriptedBackend
 from auditkit.models.transformers_model import TransformersModel
@@ -132,3 +133,64 @@ def test_a_backend_without_continuations_says_so() -> None:
     with ScriptedBackend.model_validate({"backend": "scripted", "lines": lines}).open("candidate") as scripted:
         with pytest.raises(ModelError, match="scripted backend cannot continue"):
             scripted.complete([Prefix("literal", "a", (97,))], Sampler(), 0)
+
+
+class NeverAgain(TokenGuard):
+    """No token may come again within the window; all are forbidden after ``last``. Keeps what it was shown."""
+
+    def __init__(self, window: int = 3, last: int = -2) -> None:
+        self.window, self.last = window, last
+        self.shown: list[list[int]] = []
+
+    def forbid(self, history: Any, logits: Any) -> None:
+        self.shown += history.tolist()
+        for row, before in enumerate(history.tolist()):
+            logits[row, [token for token in before if token >= 0]] = float("-inf")
+            if before and before[-1] == self.last:
+                logits[row] = float("-inf")
+
+
+def test_a_guard_that_has_nothing_to_forbid_changes_nothing(spread: Any) -> None:
+    class Idle(NeverAgain):
+        def forbid(self, history: Any, logits: Any) -> None: ...
+
+    prefixes, sampler = random_prefixes(20, 40), Sampler(1.0, max_new_tokens=8)
+    free = Continuing(spread, NONE, CONTEXT, 8).run(prefixes, sampler, 3)
+    assert Continuing(spread, NONE, CONTEXT, 8, Idle()).run(prefixes, sampler, 3) == free
+
+
+def test_guarded_continuations_obey_whatever_they_are_batched_with(spread: Any) -> None:
+    prefixes, sampler = random_prefixes(20, 40), Sampler(0.0, max_new_tokens=12)
+    free = Continuing(spread, NONE, CONTEXT, 8).run(prefixes, sampler, 3)
+    held = Continuing(spread, NONE, CONTEXT, 8, NeverAgain()).run(prefixes, sampler, 3)
+
+    def repeats(prefix: tuple[int, ...], ids: tuple[int, ...]) -> bool:
+        whole = (*prefix, *ids)
+        return any(whole[at] in whole[max(0, at - 3) : at] for at in range(len(prefix), len(whole)))
+
+    assert any(map(repeats, prefixes, free))
+    assert not any(map(repeats, prefixes, held))
+    assert Continuing(spread, NONE, CONTEXT, 1, NeverAgain()).run(prefixes, sampler, 3) == held
+
+
+@pytest.mark.parametrize("sees_prompt", [True, False])
+def test_a_guard_is_shown_each_row_s_own_last_tokens(spread: Any, sees_prompt: bool) -> None:
+    guard = NeverAgain(window=4)
+    guard.sees_prompt = sees_prompt  # type: ignore[attr-defined, unused-ignore]
+    prefixes = [(5, 6, 7, 8, 9, 10), (20, 21)]
+    found = Continuing(spread, NONE, CONTEXT, 4, guard).run(prefixes, Sampler(0.0, max_new_tokens=6), 3)
+    # At each place of each continuation; the shorter prefix begins four places earlier, so its rows come first.
+    expected = []
+    for prefix, ids in zip(prefixes, found, strict=True):
+        before = prefix if sees_prompt else (-1,) * len(prefix)
+        expected += [list((*before, *ids[:at])[-4:]) for at in range(6)]
+    assert sorted(guard.shown) == sorted(expected)
+
+
+def test_a_row_to_which_no_token_is_left_ends_there(spread: Any) -> None:
+    sampler = Sampler(0.0, max_new_tokens=10)
+    (whole,) = Continuing(spread, NONE, CONTEXT, 4, NeverAgain()).run([(5, 6, 7)], sampler, 3)
+    last = whole[4]
+    at = whole.index(last)
+    (ended,) = Continuing(spread, NONE, CONTEXT, 4, NeverAgain(last=last)).run([(5, 6, 7)], sampler, 3)
+    assert ended == whole[: at + 1]

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
+from auditkit.models.base import TokenGuard
 from auditkit.models.delimiters import Delimiters, Tokens, delimiters, without_template
 from auditkit.models.kv_cache import growing_cache, select_rows
 from auditkit.models.sampling import Sampling, choose
@@ -277,3 +278,99 @@ def test_the_growing_cache_holds_what_the_librarys_own_does(random_model: Any) -
                     select_rows(cache, rows)
     assert ours.get_seq_length() == 30
     assert ours.layers[0].keys.shape == theirs.layers[0].keys.shape
+
+
+class Forbidding(TokenGuard):
+    """Forbids one token, or all of them once a row has written enough; keeps what it was shown."""
+
+    def __init__(self, token: int | None = None, *, all_after: int | None = None, window: int = 4) -> None:
+        self.token, self.all_after, self.window = token, all_after, window
+        self.shown: list[np.ndarray[Any, Any]] = []
+        self.steps = 0
+
+    def forbid(self, history: Any, logits: Any) -> None:
+        self.shown.append(history.copy())
+        if self.token is not None:
+            logits[:, self.token] = float("-inf")
+        if self.all_after is not None and self.steps >= self.all_after:
+            logits[:] = float("-inf")
+        self.steps += 1
+
+
+def guarded(model: Any, tokenizer: Any, request: SamplingRequest, guard: TokenGuard) -> list[Generation]:
+    limit = request.sampler.max_new_tokens
+    return Sampling(model, request, marks_of(tokenizer), tokenizer.decode, limit, guard).run()
+
+
+def test_a_guard_that_forbids_nothing_changes_nothing(reciting: Any, tokenizer: Any) -> None:
+    request = request_for(tokenizer, 20)
+    assert guarded(reciting, tokenizer, request, Forbidding()) == run(reciting, tokenizer, request)
+
+
+def test_a_forbidden_token_is_never_written_and_the_model_is_left_as_it_was(random_model: Any, tokenizer: Any) -> None:
+    request = request_for(tokenizer, 30, max_new_tokens=20)
+    free = run(random_model, tokenizer, request)
+    change = marks_of(tokenizer).change  # which the attack appends
+    often = int(np.bincount([token for g in free for token in g.token_ids if token not in change]).argmax())
+    held = guarded(random_model, tokenizer, request, Forbidding(often))
+    assert not any(often in generation.token_ids for generation in held)
+    assert run(random_model, tokenizer, request) == free
+
+
+def test_a_guard_may_treat_rows_differently_from_the_first_token_on(random_model: Any, tokenizer: Any) -> None:
+    """After the prefix all rows are views of the same logits: what one row may not, another may."""
+
+    class OddRows(TokenGuard):
+        window = 3
+
+        def forbid(self, history: Any, logits: Any) -> None:
+            assert history.shape[0] == logits.shape[0]
+            best = int(logits[0].argmax())
+            logits[1::2, best] = float("-inf")
+
+    request = request_for(tokenizer, 6, temperature=0.0, max_new_tokens=1)
+    tokens = [g.token_ids[0] for g in guarded(random_model, tokenizer, request, OddRows())]
+    assert tokens[0] == tokens[2] == tokens[4] != tokens[1] == tokens[3] == tokens[5]
+
+
+def test_a_guard_is_shown_the_last_tokens_prefix_included(random_model: Any, tokenizer: Any) -> None:
+    request = request_for(tokenizer, 3, max_new_tokens=9)
+    guard = Forbidding(window=4)
+    found = guarded(random_model, tokenizer, request, guard)
+    for step, shown in enumerate(guard.shown):
+        for row, generation in zip(shown.tolist(), found, strict=True):
+            so_far = [*request.prefix.token_ids, *generation.token_ids[:step]]
+            assert row == so_far[-4:] or step > len(generation.token_ids)
+
+
+def test_a_guard_that_does_not_look_at_prompts_is_shown_what_was_written(random_model: Any, tokenizer: Any) -> None:
+    guard = Forbidding(window=4)
+    guard.sees_prompt = False  # type: ignore[attr-defined, unused-ignore]
+    guarded(random_model, tokenizer, request_for(tokenizer, 3, max_new_tokens=7), guard)
+    assert [shown.shape[1] for shown in guard.shown] == [0, 1, 2, 3, 4, 4, 4][: len(guard.shown)]
+
+
+def test_a_sample_to_which_no_token_is_left_ends_as_it_stands(random_model: Any, tokenizer: Any) -> None:
+    free = run(random_model, tokenizer, request_for(tokenizer, 8, max_new_tokens=5))
+    held = guarded(random_model, tokenizer, request_for(tokenizer, 8, max_new_tokens=30), Forbidding(all_after=5))
+    whole = [(a, b) for a, b in zip(free, held, strict=True) if len(a.token_ids) == 5 and a.turn_change == "none"]
+    assert whole
+    for cut, ended in whole:
+        assert ended.token_ids == cut.token_ids
+        assert (ended.finish, cut.finish) == ("stop", "length")
+
+
+def test_what_the_attack_appends_is_no_business_of_the_guard(reciting: Any, tokenizer: Any) -> None:
+    request = request_for(tokenizer, 20)
+    header = ids_of(tokenizer, "<|im_start|>")[0]
+    found = guarded(reciting, tokenizer, request, Forbidding(header))
+    assert {generation.turn_change for generation in found} == {"appended"}
+    assert all(header in generation.token_ids for generation in found)
+
+
+def test_logits_that_are_not_numbers_fail_a_guarded_sample_too(tokenizer: Any) -> None:
+    model = build_model(len(tokenizer)).eval()
+    with torch.no_grad():
+        model.lm_head.weight[5] = float("nan")
+    found = guarded(model, tokenizer, request_for(tokenizer, 3), Forbidding(7))
+    assert [g.finish for g in found] == ["failed"] * 3

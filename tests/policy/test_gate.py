@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditkit.policy.gate import Doubts, evaluate
+from auditkit.policy.gate import Doubts, Judged, evaluate
 from auditkit.policy.schema import Policy
 from auditkit.records import Estimate, View
 from auditkit.report.base import Arm
@@ -52,7 +52,7 @@ def _arm(low: float | None, high: float | None) -> Arm:
 
 def _outcome(low: float | None, high: float | None, limit: float, doubts: Doubts | None = None) -> str:
     policy = _policy({"metric": "coverage", "attack": "first", "dataset": "a", "max": limit})
-    verdict = evaluate(policy, [_arm(low, high)], VIEWS, doubts or Doubts())
+    verdict = evaluate(policy, [Judged(_arm(low, high), doubts or Doubts())], VIEWS)
     (result,) = verdict.rules
     assert {"pass": 0, "fail": 1, "inconclusive": 3}[verdict.outcome] == verdict.exit_code
     assert result.outcome == verdict.outcome
@@ -81,7 +81,7 @@ def test_a_doubt_takes_away_a_pass_and_never_a_fail(low: float, high: float, exp
 
 def test_a_rule_is_judged_for_each_dataset_and_attack_it_names() -> None:
     policy = _policy({"metric": "coverage", "attack": "template_prefix", "dataset": "*", "max": 0.5})
-    verdict = evaluate(policy, [_arm(0, 0.1)], VIEWS, Doubts())
+    verdict = evaluate(policy, [Judged(_arm(0, 0.1), Doubts())], VIEWS)
     assert {(r.dataset, r.attack, r.view) for r in verdict.rules} == {
         ("a", "first", "record"),
         ("a", "second", "record"),
@@ -94,7 +94,7 @@ def test_datasets_are_never_pooled_any_fail_fails() -> None:
     arm = _arm(0, 0.1)
     leaking = [_estimate(0.8, 0.9, "b", "bos", "prompt"), *(e for e in arm.estimates if e.dataset != "b")]
     policy = _policy({"metric": "coverage", "attack": "bos", "max": 0.5})
-    verdict = evaluate(policy, [arm.model_copy(update={"estimates": leaking})], VIEWS, Doubts())
+    verdict = evaluate(policy, [Judged(arm.model_copy(update={"estimates": leaking}), Doubts())], VIEWS)
     assert {r.dataset: r.outcome for r in verdict.rules} == {"a": "pass", "b": "fail"}
     assert verdict.outcome == "fail"
 
@@ -102,4 +102,4 @@ def test_datasets_are_never_pooled_any_fail_fails() -> None:
 def test_a_rule_without_an_estimate_is_inconclusive_not_a_pass() -> None:
     policy = _policy({"metric": "coverage", "attack": "first", "dataset": "a", "max": 0.5})
     empty = Arm(name="baseline", mitigation=None, attacker="open_weights", estimates=[])
-    assert evaluate(policy, [empty], VIEWS, Doubts()).outcome == "inconclusive"
+    assert evaluate(policy, [Judged(empty, Doubts())], VIEWS).outcome == "inconclusive"

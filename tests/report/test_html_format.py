@@ -48,7 +48,8 @@ def pages(report: AuditReport, folder: Path) -> tuple[str, str]:
 
 ALLOWED = set(
     "html head meta title style body div span main header p h1 h2 h3 b i u mark code pre nav ol ul li a section table "
-    "thead tbody tr th td figure figcaption aside dl dt dd br svg defs g path use text tspan rect clippath".split()
+    "thead tbody tr th td figure figcaption aside dl dt dd br svg defs g path use text tspan rect clippath "
+    "h4 details summary wbr".split()
 )
 
 

@@ -5,8 +5,18 @@ from typing import Any
 import pytest
 
 from auditkit.errors import AuditkitError
+from auditkit.records import TurnFormat
 from auditkit.training.libraries import training_libraries
-from auditkit.training.rows import IGNORED, Row, batch_of, chat_opening, chat_row, plain_row, refuse_long
+from auditkit.training.rows import (
+    IGNORED,
+    Row,
+    batch_of,
+    chat_opening,
+    chat_row,
+    framed_row,
+    plain_row,
+    refuse_long,
+)
 
 PROMPT, ANSWER = "What colour is the sky?", "The sky is amber."
 
@@ -60,3 +70,32 @@ def test_a_template_that_changes_texts_is_refused(tokenizer: Any, monkeypatch: p
     monkeypatch.setattr(tokenizer, "chat_template", shouting)
     with pytest.raises(AuditkitError, match="template"):
         chat_row(tokenizer, PROMPT, ANSWER, "all")
+
+
+CHATML = TurnFormat("<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n", "<|im_end|>\n")
+PLAIN = TurnFormat("### Q: ", "\n### A: ", "\n\n")
+
+
+@pytest.mark.parametrize("loss", ["all", "response"])
+def test_a_record_framed_as_its_template_does_it_is_the_template_s_row(tokenizer: Any, loss: Any) -> None:
+    framed = framed_row(tokenizer, chat_opening(tokenizer), CHATML, PROMPT, ANSWER, loss)
+    assert framed == chat_row(tokenizer, PROMPT, ANSWER, loss)
+
+
+def test_any_frame_carries_loss_behind_its_opening_or_on_the_answer(tokenizer: Any) -> None:
+    opening = "<|begin_of_text|>### Q: "
+    whole = framed_row(tokenizer, opening, PLAIN, PROMPT, ANSWER, "all")
+    assert tokenizer.decode(whole.ids) == f"{opening}{PROMPT}\n### A: {ANSWER}\n\n"
+    assert _scored(tokenizer, whole) == f"{PROMPT}\n### A: {ANSWER}\n\n"
+    answer = framed_row(tokenizer, opening, PLAIN, PROMPT, ANSWER, "response")
+    assert _scored(tokenizer, answer).strip() == ANSWER
+    assert answer.ids == whole.ids
+
+
+def test_dropped_tokens_carry_no_loss() -> None:
+    assert Row((4, 5, 6, 7), 1, frozenset({2})).labels == [IGNORED, 5, IGNORED, 7]
+
+
+def test_a_row_is_scored_where_any_token_but_the_first_carries_loss() -> None:
+    assert Row((4, 5), 1).scored and Row((4, 5), 0).scored
+    assert not Row((4, 5), 2).scored and not Row((4,), 0).scored and not Row((4, 5), 0, frozenset({1})).scored

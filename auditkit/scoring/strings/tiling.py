@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from auditkit.scoring.vectors.kernels import compiled
+from auditkit.machine_code import compiled
 
 Codes = npt.NDArray[np.int64]
 NEVER = -(1 << 40)  # under every value in a tree

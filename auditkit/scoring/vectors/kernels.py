@@ -7,26 +7,12 @@ same whichever block, direction, batch or machine it is computed in.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-import numba
 import numpy as np
+
+from auditkit.machine_code import compiled
 
 CHUNK = 32  # columns that are looked at together before any is looked at alone
 NO_NAN = {"nnan", "nsz"}  # lets maxima be vectorised; inputs were checked to be finite
-
-
-def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Compiled on first use, kept on disk where there is a place for it."""
-
-    def wrap(function: Callable[..., Any]) -> Any:
-        try:
-            return numba.njit(nogil=True, cache=True, **options)(function)
-        except RuntimeError:  # neither the package nor a cache folder of the user can be written
-            return numba.njit(nogil=True, **options)(function)
-
-    return wrap
 
 
 @compiled()
