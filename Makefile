@@ -6,7 +6,7 @@ export HF_HUB_OFFLINE = 1
 export OMP_WAIT_POLICY = PASSIVE
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: demo demo-smollm2 lab lab-smollm2 lab-negative-knowledge bench test lint format clean
+.PHONY: demo demo-smollm2 lab lab-smollm2 lab-negative-knowledge lab-mitigations bench test lint format clean
 
 # torch 2.13.0 has a CPU build on PyPI; a newer one would pull gigabytes of CUDA into CI. Users are not pinned to it.
 $(VENV)/.installed: pyproject.toml
@@ -16,11 +16,11 @@ $(VENV)/.installed: pyproject.toml
 	touch $@
 
 $(VENV)/.installed-lab: $(VENV)/.installed
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[transformers,pdf,lab]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[transformers,pdf,lab,dp]'
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[transformers,pdf,hnsw,hub,gemini,sentence-transformers,lab,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[transformers,pdf,hnsw,hub,gemini,sentence-transformers,lab,dp,lm-eval,dev]'
 	touch $@
 
 demo: $(VENV)/.installed
@@ -45,6 +45,14 @@ lab-smollm2: $(VENV)/.installed-lab
 
 lab-negative-knowledge: $(VENV)/.installed-lab
 	$(BIN)/auditkit lab negative-knowledge negative_knowledge --out reports/lab/negative_knowledge
+
+# Every mitigation as an arm, on four models of the same recipe, two at a time: docs/mitigations.md. Interrupted, it goes on.
+lab-mitigations: $(VENV)/.installed-lab
+	$(MAKE) --no-print-directory -j2 $(addprefix lab-mitigations-seed-,0 1 2 3)
+	$(BIN)/auditkit lab mitigations mitigations --seeds 4 --out reports/lab/mitigations
+
+lab-mitigations-seed-%: $(VENV)/.installed-lab
+	OMP_NUM_THREADS=1 $(BIN)/auditkit lab mitigations mitigations --seeds 4 --seed-only $* --out reports/lab/mitigations
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks

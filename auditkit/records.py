@@ -115,6 +115,9 @@ class TurnFormat:
     assistant_close: str
 
 
+ONE_TURN = TurnFormat("", "", "")  # marks nothing: all that follows is one turn
+
+
 @dataclass(frozen=True, slots=True)
 class Prefix:
     """A literal attack prefix: its text, and the token ids it becomes for the model under attack.

@@ -38,6 +38,15 @@ class Attack(Plugin, ABC):
         """The samples of one request, in ordinal order; an attack that asks more than once says how here."""
         return model.sample(request)
 
+    def can_be_made_by(self, attacker: Attacker) -> bool:
+        """Whether this attacker has what it takes."""
+        return attacker in self.attackers
+
+    @property
+    def whole_records(self) -> bool:
+        """Whether its generations can hold whole records; else they are compared with prompts alone."""
+        return True
+
     @property
     def label(self) -> str:
         """The attack's name in reports, gate rules and file names."""

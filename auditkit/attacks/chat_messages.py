@@ -15,13 +15,12 @@ from auditkit.attacks.base import Attack
 from auditkit.attacks.literal_prefixes import TurnMarks
 from auditkit.errors import ModelError
 from auditkit.models.base import LanguageModel
-from auditkit.records import ATTACKERS, Attacker, Generation, Prefix, SamplingRequest, TurnFormat
+from auditkit.records import ATTACKERS, ONE_TURN, Attacker, Generation, Prefix, SamplingRequest, TurnFormat
 
 Message = Annotated[str, Field(max_length=100_000)]
 Disguise = Literal["exact", "zero_width", "homoglyph", "spaced", "upper_case"]
 
 # An answer is one turn whatever is in it: nothing is appended when the model stops, and no header cuts it.
-ONE_TURN = TurnFormat("", "", "")
 # An empty message; requests to recite; requests that invite repetition until the model diverges [Nasr 2023].
 MESSAGES: tuple[str, ...] = (
     "",

@@ -40,6 +40,10 @@ class SegmentedPrefix(Attack):
         description="With the template's own default system text, without any, or half of the samples each.",
     )
 
+    @property
+    def whole_records(self) -> bool:
+        return self.pieces > 1
+
     def prefixes(self, model: LanguageModel) -> list[Prefix]:
         if self.prefix == "auto" and model.turn_format() is None:
             return [model.bos_prefix()]

@@ -17,7 +17,7 @@ from auditkit.attacks.base import Attack
 from auditkit.attacks.chat_messages import ChatMessages, Message
 from auditkit.errors import TemplateError
 from auditkit.models.base import LanguageModel
-from auditkit.records import Generation, Prefix, SamplingRequest
+from auditkit.records import Attacker, Generation, Prefix, SamplingRequest
 
 Style = Literal["upper", "spaced", "french", "other"]
 
@@ -57,6 +57,9 @@ class StyledPrefix(Attack):
         if self.messages and self.lead_in:
             raise ValueError("'lead_in' begins the user's turn, which 'messages' are already")
         return self
+
+    def can_be_made_by(self, attacker: Attacker) -> bool:
+        return bool(self.messages) or super().can_be_made_by(attacker)
 
     def prefixes(self, model: LanguageModel) -> list[Prefix]:
         if self.messages:

@@ -17,6 +17,7 @@ from auditkit.auditing.generate import generate
 from auditkit.auditing.measured import Measured, arm_estimates, probe_estimates, withheld
 from auditkit.auditing.open_model import OpenModel
 from auditkit.auditing.probing import Probed, ask_base, ask_candidate, measure
+from auditkit.auditing.recorded import RecordedModel
 from auditkit.auditing.score import score
 from auditkit.auditing.utility import Utility, measured_utility, read_utility, write_utility
 from auditkit.auditing.viability import viability
@@ -24,6 +25,8 @@ from auditkit.auditing.workshop import workshop
 from auditkit.errors import MitigationFailedError, ModelError
 from auditkit.files import make_folder, write_bytes
 from auditkit.mitigations.base import Made, Mitigation, Workshop
+from auditkit.models.base import LanguageModel
+from auditkit.policy.schema import Policy
 from auditkit.probes.base import ModelProbe, Probe
 from auditkit.records import ATTACKERS, Attacker
 from auditkit.report.arms import Change
@@ -59,9 +62,9 @@ def meaningless(mitigation: Mitigation, release: Attacker) -> str:
     return f"{mitigation.label} is attacked as {attacker}, and the release invites {release}: {words[release]}."
 
 
-def attacks_of(policy_attacks: Sequence[Attack], attacker: Attacker) -> list[Attack]:
-    """The policy's attacks that this attacker can make."""
-    return [attack for attack in policy_attacks if attacker in attack.attackers]
+def attacks_of(attacks: Sequence[Attack], attacker: Attacker) -> list[Attack]:
+    """Those that this attacker can make."""
+    return [attack for attack in attacks if attack.can_be_made_by(attacker)]
 
 
 def _run_arm(context: Context, mitigation: Mitigation, baseline: Measured) -> Measured:
@@ -87,7 +90,11 @@ def _measured(context: Context, mitigation: Mitigation, baseline: Measured) -> M
         made = mitigation.make(shop)
         context.log.append("arm_made", arm=mitigation.label, kind=mitigation.kind)
         inside = _arm_context(context, mitigation, made, shop)
-        served = lambda model: mitigation.serve(model, shop)  # noqa: E731
+
+        def served(model: LanguageModel) -> LanguageModel:
+            known = model if mitigation.changes_weights else RecordedModel(model, baseline.context)
+            return mitigation.serve(known, shop)
+
         with OpenModel(made.backend, "candidate", served) as opened:
             generate(inside, opened)
             if mitigation.changes_weights:
@@ -107,6 +114,7 @@ def _measured(context: Context, mitigation: Mitigation, baseline: Measured) -> M
             "viability": viable,
             "viability_reasons": reasons,
             "attack_kinds": _attack_kinds(inside, context),
+            "prompts_only": [a.label for a in inside.policy.prefix_attacks if not a.whole_records],
             "generations": {attack.label: attack.samples for attack in inside.policy.prefix_attacks},
             "withheld": dict(withheld(inside)),
         }
@@ -119,7 +127,8 @@ def _arm_context(context: Context, mitigation: Mitigation, made: Made, shop: Wor
     policy = context.policy
     attacker = arm_attacker(mitigation, policy.release.attacker)
     able = attacks_of(policy.prefix_attacks, attacker)
-    adaptive = list(mitigation.adaptive(able, shop))
+    known = attacks_of(mitigation.adaptive(able, shop), attacker)
+    adaptive = [_apart(attack, policy, mitigation.adaptive_samples) for attack in known]
     if not able and not adaptive:
         raise MitigationFailedError(
             f"no attack of the policy can be made by {attacker}", "add one: - {kind: chat_messages, samples: 1000}"
@@ -137,6 +146,13 @@ def _arm_context(context: Context, mitigation: Mitigation, made: Made, shop: Wor
     run = context.run.of_arm(mitigation.label)
     make_folder(run.work)
     return replace(context, policy=inside, run=run)
+
+
+def _apart(attack: Attack, policy: Policy, most: int | None) -> Attack:
+    """An adaptive attack of no more samples than asked for, under a name that none of the policy's own has."""
+    taken = {known.label for known in policy.prefix_attacks}
+    name = f"adaptive.{attack.label}"[:40] if attack.label in taken else attack.label
+    return attack.model_copy(update={"name": name, "samples": min(attack.samples, most or attack.samples)})
 
 
 def _needs(probe: Probe) -> frozenset[str]:
@@ -212,7 +228,8 @@ def _described(context: Context, mitigation: Mitigation, made: Made | None = Non
 def _parameters(context: Context, mitigation: Mitigation) -> dict[str, object]:
     """As declared; paths as seen from the policy's folder."""
     folder = str(context.policy.source.file.parent)
-    found: dict[str, object] = mitigation.model_dump(mode="json", exclude={"kind", "name", "attacker"})
+    elsewhere = {"kind", "name", "attacker", "adaptive_samples"}  # in other fields of the arm
+    found: dict[str, object] = mitigation.model_dump(mode="json", exclude=elsewhere)
     text = json.dumps(found).replace(f"{folder}/", "")
     return dict(json.loads(text))
 

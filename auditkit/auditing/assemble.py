@@ -21,6 +21,7 @@ from auditkit.auditing.probing import probe_report
 from auditkit.auditing.provenance import provenance
 from auditkit.auditing.publish import signature_info
 from auditkit.auditing.score import Scores
+from auditkit.auditing.viability import most_accepted
 from auditkit.policy.gate import evaluate, verdict_on
 from auditkit.policy.power import powers
 from auditkit.policy.schema import Policy
@@ -94,7 +95,13 @@ def _mitigations(
     every = [baseline, *arms]
     outcomes = {one.arm.name: verdict_on(policy, one.judged, baseline.judged, views).outcome for one in every}
     found = recommend([one.arm for one in every], changes, outcomes)
-    return Mitigations(attacker=policy.release.attacker, changes=changes, recommendation=found)
+    return Mitigations(
+        attacker=policy.release.attacker,
+        changes=changes,
+        recommendation=found,
+        gate=outcomes,
+        most=most_accepted(policy.utility, {e.metric for one in arms for e in one.arm.utility}),
+    )
 
 
 def _policy_info(context: Context) -> PolicyInfo:

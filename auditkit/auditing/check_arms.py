@@ -22,6 +22,8 @@ def check_arms(policy: Policy) -> None:
     problems = list(arm_problems(policy))
     if problems:
         raise PolicyError(problems)
+    for section in policy.mitigations:
+        section.check(policy.models.candidate)
     for what, extra in missing_extras(policy):
         raise MissingExtraError(what, extra)
     if policy.arms and policy.utility.lm_eval:

@@ -149,6 +149,13 @@ def _arms(policy: Policy, found: Preflight) -> None:
     for arm in policy.arms:
         attacker = arm_attacker(arm, policy.release.attacker)
         found.tell("arms", f"{arm.label}: {arm.kind}, acts on {arm.acts_on}, attacked as {attacker}")
+    for position, section in enumerate(policy.mitigations):
+        try:
+            section.check(policy.models.candidate)
+        except ProblemsError as error:
+            found.problems += error.problems
+        except AuditkitError as error:
+            found.problems.append(_problem(policy, f"mitigations.{position}", error))
     for what, extra in missing_extras(policy):
         found.warnings.append(f"{what} is not installed: pip install 'auditkit[{extra}]'")
 

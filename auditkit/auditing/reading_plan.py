@@ -98,7 +98,10 @@ def prefix_for(model: LanguageModel, under: str, shared: SharedPrefix) -> Prefix
 def _asked(policy: Policy, model: LanguageModel) -> Surroundings:
     bos = model.bos_prefix()
     prefixes = {"bos": [SharedPrefix("bos", bos.text, 1.0)]}
+    wanted = {reading.under for reading in readings_of(policy)} | {f"attack:{_through_template(policy)}"}
     for attack in policy.prefix_attacks:
+        if f"attack:{attack.label}" not in wanted:
+            continue
         found = attack.prefixes(model)
         shares = _shares(attack.samples, len(found))
         prefixes[f"attack:{attack.label}"] = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from auditkit.policy.schema import UtilitySection
@@ -21,6 +21,18 @@ class Cost:
     high: float | None
     most: float
     reason: str = ""
+
+
+def most_accepted(section: UtilitySection, measured: Collection[str]) -> dict[str, float]:
+    """Of each cost that was measured: the most that the policy accepts."""
+    limits = {
+        "control_perplexity": section.max_perplexity_rise,
+        "task_accuracy": section.max_accuracy_drop,
+        "false_block_share": section.max_false_blocks,
+    }
+    if section.lm_eval:
+        limits |= {f"lm_eval:{task}": section.lm_eval.max_drop for task in section.lm_eval.tasks}
+    return {metric: limit for metric, limit in limits.items() if metric in measured}
 
 
 def viability(

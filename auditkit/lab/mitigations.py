@@ -16,13 +16,14 @@ from auditkit.lab.calibration_run import CalibrationRun, audit_family
 from auditkit.lab.mitigations_gather import arm_results
 from auditkit.lab.mitigations_known import known_results
 from auditkit.lab.mitigations_markdown import markdown
-from auditkit.lab.mitigations_policy import write_policy
+from auditkit.lab.mitigations_policy import mitigations_policy, write_policy
 from auditkit.lab.mitigations_result import FILE_NAME, LabMitigations, NullCheck
 from auditkit.lab.null_arm import NullPool, null_checks
 from auditkit.lab.recipe_file import LoadedRecipe
 from auditkit.lab.resampled_intervals import FEWEST_RUNS, Plan, TwoSides
 
 TABLE = "mitigations.md"
+PARTS = (4, 1)  # runs of the null arm: a quarter as long as an arm's attack, and as long
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ def run_seed(
         AuditkitError: as for ``mitigations``.
     """
     progress = progress or Silent()
+    mitigations_policy(loaded.recipe, "", "", options.arms)  # what is wrong is told before anything is trained
     family, runs = _folders(out, seed)
     make_folder(family.parent)
     build(loaded, family, seed, lambda what, _done, total: None if total else progress.note(f"seed {seed}: {what}"))
@@ -99,12 +101,12 @@ def _pool(out: Path, options: Options, progress: Progress) -> CalibrationRun:
 
 
 def _null_arm(pool: CalibrationRun, draws: int, pairs: int) -> list[NullCheck]:
-    """Of each dataset, for runs as long as an arm's own."""
+    """Of each dataset, for runs as long as an arm's own, and shorter ones."""
     return [
         NullCheck(
             dataset=dataset.data.name,
             generations=len(dataset.matches["complete"]),
-            checks=null_checks(found, Plan(draws, pairs, 0)),
+            checks=[check for part in PARTS for check in null_checks(found, Plan(max(2, draws // part), pairs, 0))],
         )
         for dataset in pool.datasets
         if (found := _null_pool(dataset))

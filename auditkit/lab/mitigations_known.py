@@ -14,6 +14,7 @@ from auditkit.report.arms import Change
 from auditkit.report.base import AuditReport
 from auditkit.statistics.differences import difference
 
+ABLE = 0.01  # a rate that is certainly below this is one that a model is not able of
 LITTLE = 0.2  # a relative reduction below this is "next to nothing"
 ABOVE = "as expected where the whole 95 % interval lies above 0, opposite where it lies below"
 NEXT_TO_NOTHING = (
@@ -34,6 +35,14 @@ class Claim:
     measured: str
     measure: Measure
     expected: Literal["above", "little"] = "above"
+    able: Measure | None = None  # what the model must be able to do at all for this to say anything
+    unable: str = ""
+
+
+@dataclass(frozen=True)
+class _Told:
+    found: Found
+    note: str = ""
 
 
 def known_results(reports: Reports) -> list[KnownResult]:
@@ -57,10 +66,9 @@ def found(figure: Figure, expected: Literal["above", "little"]) -> Found:
 
 
 def _result(claim: Claim, reports: Reports) -> KnownResult:
-    seeds = {seed: estimate for seed, report in reports.items() if (estimate := claim.measure(report))}
+    seeds = _by_seed(claim.measure, reports)
     figure = over_seeds(list(seeds.values()))
-    if not seeds:
-        figure = figure.model_copy(update={"reason": "its arms were not made"})
+    told = _told(claim, figure, reports) if seeds else _Told("not tested", "its arms were not made")
     return KnownResult(
         name=claim.name,
         claim=claim.claim,
@@ -69,8 +77,21 @@ def _result(claim: Claim, reports: Reports) -> KnownResult:
         rule=ABOVE if claim.expected == "above" else NEXT_TO_NOTHING,
         figure=figure,
         seeds=seeds,
-        found=found(figure, claim.expected),
+        found=told.found,
+        note=told.note,
     )
+
+
+def _by_seed(measure: Measure, reports: Reports) -> dict[int, Estimate]:
+    return {seed: estimate for seed, report in reports.items() if (estimate := measure(report))}
+
+
+def _told(claim: Claim, figure: Figure, reports: Reports) -> _Told:
+    if claim.able:
+        able = over_seeds(list(_by_seed(claim.able, reports).values()))
+        if able.high is None or able.high < ABLE:
+            return _Told("not tested", claim.unable)
+    return _Told(found(figure, claim.expected), figure.reason)
 
 
 def _plain(arm: str, metric: str, side: Literal["difference", "reduction", "mitigated"]) -> Measure:
@@ -191,6 +212,9 @@ CLAIMS: tuple[Claim, ...] = (
         source="Ippolito et al. 2023, arXiv:2210.17546",
         measured=f"semantic memorisation rate of {STYLED} on ngram_filter, minus that of {ATTACK} on it",
         measure=_more(_attacked("ngram_filter", STYLED, SEMANTIC), _plain("ngram_filter", SEMANTIC, "mitigated")),
+        able=_attacked("baseline", STYLED, SEMANTIC),
+        unable="asked to write in that style, these models do, and recite nothing even where no filter stands: in "
+        "under 1 % of the baseline's generations",
     ),
     Claim(
         name="n-gram filter: pieces",

@@ -14,6 +14,8 @@ from auditkit.report.safe_text import safe_line
 STRING, PERPLEXITY, ACCURACY = "string_memorisation_rate", "control_perplexity", "task_accuracy"
 LONGEST = 300  # characters of a cell
 NONE = "–"
+FRESH = "each with data, weights and order of a seed of its own"
+LARGE, NOTHING = 0.5, 0.1  # relative reductions
 
 _ARMS = (
     "arm",
@@ -39,6 +41,7 @@ def markdown(found: LabMitigations) -> str:
         _introduction(found),
         "## Every arm",
         *_arms(found),
+        *_randomised(found),
         "## Known results",
         _known(found.known),
         "## A mitigation that does nothing",
@@ -51,13 +54,13 @@ def markdown(found: LabMitigations) -> str:
 
 def _introduction(found: LabMitigations) -> str:
     outcomes = ", ".join(f"seed {seed}: {outcome}" for seed, outcome in found.baseline.items())
+    models = "1 model" if len(found.seeds) == 1 else f"{len(found.seeds)} models"
     seconds = " and ".join(formatting.duration(value) for value in found.seconds.values())
     return (
-        f"{len(found.seeds)} models, each with data, weights and order of a seed of its own, were trained on data that "
-        f"is known to the record, and audited with every mitigation as an arm. Leak is {_words(found.metric)}; the "
-        f"gate accepts {formatting.percent(found.limit)}. Without mitigation the gate says: {outcomes}. Figures are "
-        f"means over seeds with Student's 95 % interval over seeds in brackets; each seed's own stands at the end. "
-        f"The audits took {seconds} on {', '.join(found.machine.values())}."
+        f"{models} ({FRESH}), trained on data that is known to the record, audited with every mitigation as an arm. "
+        f"Leak is {_words(found.metric)}; the gate accepts {formatting.percent(found.limit)}. Without mitigation the "
+        f"gate says: {outcomes}. Figures are means over seeds with Student's 95 % interval over seeds in brackets; "
+        f"each seed's own stands at the end. The audits took {seconds} on {', '.join(found.machine.values())}."
     )
 
 
@@ -107,15 +110,44 @@ def _remarks(arm: ArmResult) -> str:
     return "".join(f" {reason}" for reason in dict.fromkeys(filter(None, reasons)))
 
 
+def _randomised(found: LabMitigations) -> Iterator[str]:
+    """The effect of template randomisation, as it is: nobody has published one."""
+    for arm in found.arms:
+        if arm.mitigation == "template_randomisation":
+            effects = {"plain": plain_effect(arm, found.metric), "strongest": _effect(arm, found.metric, "strongest")}
+            lines = [_size(attack, effect) for attack, effect in effects.items() if effect]
+            yield "\n".join([f"The effect of template randomisation ({arm.arm}):\n", *lines])
+
+
+def _size(attack: str, effect: Effect) -> str:
+    figures = f"{_share(effect.baseline)} without, {_share(effect.mitigated)} with it"
+    return f"- {attack} attack: {figures}; less by {_share(effect.reduction)}: {size_of(effect.reduction)}"
+
+
+def size_of(reduction: Figure) -> str:
+    """A relative reduction in a word, by its whole interval."""
+    if reduction.value is None or reduction.low is None or reduction.high is None:
+        return "not known"
+    if reduction.low >= LARGE:
+        return f"large: at least {LARGE:.0%} of the leak is gone"
+    if max(abs(reduction.low), abs(reduction.high)) <= NOTHING:
+        return f"none to speak of: within {NOTHING:.0%} of the leak either way"
+    if reduction.low > 0:
+        return "small" if reduction.high < LARGE else "an effect, large or small"
+    return "a rise" if reduction.high < 0 else "not decided: the interval holds 0"
+
+
 def _known(known: Sequence[KnownResult]) -> str:
-    rows = [[one.claim, one.measured, _plain_figure(one), one.found] for one in known]
+    rows = [[one.claim, one.measured, _plain_figure(one), _told(one)] for one in known]
     rules = "\n".join(f"- {rule}" for rule in dict.fromkeys(one.rule for one in known))
     return f"{_table(('known', 'measured here', 'figure', 'found'), rows)}\n\n{rules}"
 
 
+def _told(known: KnownResult) -> str:
+    return f"{known.found}: {known.note}" if known.note else known.found
+
+
 def _plain_figure(known: KnownResult) -> str:
-    if known.figure.value is None:
-        return known.figure.reason or NONE
     return _number(known.figure) if "perplexity" in known.measured else _share(known.figure)
 
 

@@ -93,10 +93,11 @@ class KnownResult(Part):
     figure: Figure
     seeds: dict[int, Estimate]
     found: Found
+    note: str = ""  # why it could not be tested, where it could not
 
 
 class NullCheck(Part):
-    """The null arm: how often the interval of no difference held 0, for pairs of runs from so many generations."""
+    """The null arm: how often the interval of no difference held 0, over pairs of runs from so many generations."""
 
     dataset: str
 

@@ -82,7 +82,6 @@ class Mitigation(Plugin, ABC):
     withstands: ClassVar[frozenset[Attacker]]
     summary: ClassVar[str]  # one sentence for the report: what it does
     source: ClassVar[str] = ""  # where it comes from
-    needs_base: ClassVar[bool] = False
 
     kind: str
     name: Annotated[str, Field(pattern=r"^[a-z0-9_.-]+$", max_length=40)] | None = Field(
@@ -92,6 +91,11 @@ class Mitigation(Plugin, ABC):
         default=None,
         description="Who attacks this arm. By default the planned release's attacker, or the strongest that the "
         "mitigation means anything against.",
+    )
+
+    adaptive_samples: Annotated[int, Field(ge=1, le=10_000_000)] | None = Field(
+        default=None,
+        description="Generations of each attack that knows the mitigation, at most; by default as in the policy.",
     )
 
     @model_validator(mode="after")
@@ -123,6 +127,18 @@ class Mitigation(Plugin, ABC):
     def changes_weights(self) -> bool:
         """Whether the weights are others than the baseline's: then the probes are asked again."""
         return self.acts_on in ("training", "weights")
+
+    @property
+    def needs_base(self) -> bool:
+        """Whether the policy has to declare the base model."""
+        return False
+
+    def check(self, candidate: ModelBackend) -> None:
+        """Complain of what is wrong with its files before anything is run.
+
+        Raises:
+            AuditkitError: a file is missing, or cannot be read.
+        """
 
     @property
     def has_gradients(self) -> bool:

@@ -18,7 +18,6 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class BaseInterpolation(ChangedWeights):
     """Weights on the straight line from the candidate to the model that it was post-trained from."""
 
-    needs_base: ClassVar[bool] = True
     summary: ClassVar[str] = "Every weight moved a share of the way back to the base model's."
     source: ClassVar[str] = "Wortsman et al. 2022, Robust fine-tuning of zero-shot models (WiSE-FT), arXiv:2109.01903"
 
@@ -27,6 +26,10 @@ class BaseInterpolation(ChangedWeights):
         default=[0.25, 0.5, 0.75],
         description="a in (1 - a) post + a base, an arm for each, named NAME-a: 0 is the candidate, 1 the base.",
     )
+
+    @property
+    def needs_base(self) -> bool:
+        return True
 
     @model_validator(mode="after")
     def _all_different(self) -> Self:

@@ -49,6 +49,9 @@ class Checkpoint(WeightMitigation):
             return self
         return self.model_copy(update={"path": resolved_path(folder, self.path)})
 
+    def check(self, candidate: ModelBackend) -> None:
+        self._backend(candidate).preflight(self.kind)
+
     def make(self, workshop: Workshop) -> Made:
         with told_plainly():
             backend = self._backend(workshop.candidate)

@@ -57,6 +57,18 @@ def recipe_examples(recipe: Recipe, datasets: Sequence[Declared], seed: int) -> 
     return found + (_replayed(recipe.replay, len(found), seed) if recipe.replay else [])
 
 
+def check_files(recipe: Recipe) -> None:
+    """Read what the recipe names, and keep nothing.
+
+    Raises:
+        DataError: a file cannot be read, or a line of it is no such row.
+    """
+    replay = recipe.replay
+    plain = [RecipeData(path=replay.path, fields=RowFields(text=replay.field))] if replay else []
+    for part in (*(recipe.data or ()), *plain):
+        read_examples(part)
+
+
 def read_examples(part: RecipeData) -> list[Example]:
     """The rows of one file.
 

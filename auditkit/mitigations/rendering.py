@@ -15,9 +15,7 @@ from auditkit.mitigations.refusals import REFUSAL, refused
 from auditkit.mitigations.served import ServedModel
 from auditkit.mitigations.user_text import plain_ids, special_tokens
 from auditkit.models.base import Ids, LanguageModel
-from auditkit.records import Generation, Prefix, Sampler, SamplingRequest, TurnFormat
-
-ONE_TURN = TurnFormat("", "", "")  # what follows a rendered prompt is the answer, all of it
+from auditkit.records import ONE_TURN, Generation, Prefix, Sampler, SamplingRequest, TurnFormat
 
 
 class RenderingServer(ServedModel):

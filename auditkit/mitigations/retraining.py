@@ -17,10 +17,11 @@ from pydantic import Field
 
 from auditkit.errors import AuditkitError, DataError, MissingExtraError, MitigationFailedError, RunError
 from auditkit.mitigations.base import Made, Place, WeightMitigation, Workshop
-from auditkit.mitigations.examples import Example, counts, recipe_examples
+from auditkit.mitigations.examples import Example, check_files, counts, recipe_examples
 from auditkit.mitigations.recipe import Recipe, resolved_path
 from auditkit.mitigations.saved_weights import read_facts, read_kind, save_weights
 from auditkit.mitigations.starting_point import starting_point
+from auditkit.models.base import ModelBackend
 from auditkit.records import Fact
 from auditkit.training.checkpoints import Checkpoints
 from auditkit.training.evaluation import mean_loss
@@ -42,7 +43,6 @@ class TrainingMitigation(WeightMitigation, ABC):
     """
 
     acts_on: ClassVar[Place] = "training"
-    needs_base: ClassVar[bool] = True
 
     recipe: Recipe = Field(default=Recipe(), description="Data, epochs, rates and seed.")
     weights: Annotated[str, Field(min_length=1, max_length=4096)] | None = Field(
@@ -54,6 +54,16 @@ class TrainingMitigation(WeightMitigation, ABC):
     def resolved(self, folder: Path) -> Self:
         weights = self.weights and resolved_path(folder, self.weights)
         return self.model_copy(update={"recipe": self.recipe.resolved(folder), "weights": weights})
+
+    @property
+    def needs_base(self) -> bool:
+        return self.weights is None and self.recipe.start == "base"
+
+    def check(self, candidate: ModelBackend) -> None:
+        if self.weights:
+            candidate.with_weights(Path(self.weights)).preflight(self.kind)
+        else:
+            check_files(self.recipe)
 
     def missing(self) -> str | None:
         if self.weights:

@@ -7,11 +7,11 @@ import hmac
 from dataclasses import replace
 from random import Random
 
-from auditkit.mitigations.rendering import ONE_TURN, RenderingServer
+from auditkit.mitigations.rendering import RenderingServer
 from auditkit.mitigations.template_family import Template, TemplateFamily, family_forms
 from auditkit.mitigations.user_text import marker_pattern, role_markers, stripped
 from auditkit.models.base import LanguageModel
-from auditkit.records import Prefix
+from auditkit.records import ONE_TURN, Prefix
 
 
 def secret_draw(family: TemplateFamily, secret: bytes, deployment: str) -> Template:

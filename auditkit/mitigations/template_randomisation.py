@@ -57,7 +57,6 @@ class TemplateRandomisation(TrainingMitigation):
     )
     acts_on: ClassVar[Place] = _ByPart("training", "serving", "training")  # type: ignore[assignment]
     withstands: ClassVar[frozenset[Attacker]] = _ByPart(EVERYBODY, CLIENTS, CLIENTS)  # type: ignore[assignment]
-    needs_base: ClassVar[bool] = _ByPart(True, False, True)  # type: ignore[assignment]
 
     kind: Literal["template_randomisation"]
     part: Part = Field(default="training", description="What is changed: the weights, the server, or both.")
@@ -70,6 +69,10 @@ class TemplateRandomisation(TrainingMitigation):
     adaptive_templates: Annotated[int, Field(ge=1, le=1000)] = Field(
         default=32, description="Templates that an attacker who knows the family mixes."
     )
+
+    @property
+    def needs_base(self) -> bool:
+        return self.changes_weights and super().needs_base
 
     @property
     def changes_weights(self) -> bool:

@@ -17,6 +17,7 @@ from auditkit.mitigations.examples import counts, read_examples
 from auditkit.mitigations.quantised_weights import Grid, quantise
 from auditkit.mitigations.recipe import RecipeData, resolved_path
 from auditkit.mitigations.unlearning_sets import Forget, control_rows, divided, row_sets
+from auditkit.models.base import ModelBackend
 from auditkit.records import Fact
 from auditkit.training.evaluation import mean_loss
 from auditkit.training.rows import Row
@@ -112,6 +113,10 @@ class Unlearning(ChangedWeights):
         if len(set(self.quantised)) < len(self.quantised):
             raise ValueError("'quantised' names one twice")
         return self
+
+    def check(self, candidate: ModelBackend) -> None:  # noqa: ARG002
+        for part in self.retain:
+            read_examples(part)
 
     def resolved(self, folder: Path) -> Self:
         retain = [part.model_copy(update={"path": resolved_path(folder, part.path)}) for part in self.retain]

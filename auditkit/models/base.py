@@ -73,13 +73,15 @@ class TokenGuard(ABC):
     """Forbids tokens while a model writes: part of what serves the model, not of its weights."""
 
     window: int  # how many of the tokens before the next one it looks at
+    sees_prompt: bool = True  # whether the prompt's tokens count among them
 
     @abstractmethod
     def forbid(self, history: npt.NDArray[np.int64], logits: Any) -> None:
         """Set to -inf, in place, the logits of every token that may not come next.
 
         Args:
-            history: (rows, n) the ids of each row so far, prefix included, n whatever there is of them.
+            history: (rows, n) the ids of each row so far, prefix included where ``sees_prompt``, n whatever there is of
+                them; -1 where one does not count.
             logits: (rows, vocabulary) tensor of the backend.
         """
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from auditkit.errors import ModelError
 from auditkit.models.base import Ids, TokenGuard
-from auditkit.models.guarding import guarded_logits, sees_prompt
+from auditkit.models.guarding import guarded_logits
 from auditkit.models.kv_cache import growing_cache, select_rows
 from auditkit.models.sampling import COMPACT_BELOW, FAILED, choose
 from auditkit.records import Sampler
@@ -176,7 +176,7 @@ class _Batch:
         """(rows, n) the ids before place ``at`` that the guard looks at; -1 for those of a prompt that it does not."""
         places = np.arange(max(0, at - guard.window), at)
         history = self.tokens[rows][:, places]
-        return history if sees_prompt(guard) else np.where(places < self.starts[rows][:, None], -1, history)
+        return history if guard.sees_prompt else np.where(places < self.starts[rows][:, None], -1, history)
 
     def _compacted(self, cache: Any) -> npt.NDArray[np.int64]:
         """The rows of the next step's batch, after those that are done were taken out where that pays."""

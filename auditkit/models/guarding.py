@@ -27,8 +27,3 @@ def guarded_logits(
     guard.forbid(history[:, max(0, history.shape[1] - guard.window) :], allowed)
     exhausted = allowed.amax(-1).isneginf() & ~logits.amax(-1).isneginf()
     return allowed, np.flatnonzero(exhausted.cpu().numpy())
-
-
-def sees_prompt(guard: TokenGuard) -> bool:
-    """Whether the ids before the first written one are a part of the history that a guard gets; most want them."""
-    return bool(getattr(guard, "sees_prompt", True))

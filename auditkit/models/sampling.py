@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from auditkit.models.base import TokenGuard
 from auditkit.models.delimiters import Decode, Delimiters
-from auditkit.models.guarding import guarded_logits, sees_prompt
+from auditkit.models.guarding import guarded_logits
 from auditkit.models.kv_cache import growing_cache, select_rows
 from auditkit.models.turns import next_step, read_turns, turn_texts
 from auditkit.records import Finish, Generation, Sampler, SamplingRequest, TurnChange
@@ -174,7 +174,7 @@ class Sampling:
 
     def _history(self, guard: TokenGuard, step: int) -> npt.NDArray[np.int64]:
         """(rows, n) the ids before this step that the guard looks at."""
-        prompt = np.array(self.request.prefix.token_ids if sees_prompt(guard) else (), np.int64)
+        prompt = np.array(self.request.prefix.token_ids if guard.sees_prompt else (), np.int64)
         prompt = prompt[max(0, prompt.size - guard.window) :]
         written = self.tokens[self.rows, max(0, step - guard.window) : step]
         return np.hstack([np.tile(prompt, (self.rows.size, 1)), written])

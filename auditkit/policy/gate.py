@@ -157,6 +157,8 @@ def _targets(policy: Policy, rule: Rule, arm: Arm, views: dict[str, tuple[View, 
         # A dataset of prompts alone has no whole records: the rule then speaks of the prompts.
         view = rule.view if rule.view in views[section.name] else "prompt"
         for attack in _attacks(policy, rule, arm):
+            if view == "record" and attack in arm.prompts_only:
+                continue
             yield section.name, attack, view
 
 

@@ -344,7 +344,8 @@ class Policy(Section):
     @property
     def through_template(self) -> Attack | None:
         """The first attack that samples through the chat template; None where the baseline is all there is."""
-        return next((attack for attack in self.prefix_attacks if attack.kind != "bos_prefix"), None)
+        asking = [attack for attack in self.prefix_attacks if attack.kind not in ("bos_prefix", "chat_messages")]
+        return next((attack for attack in asking if attack.kind == "template_prefix"), next(iter(asking), None))
 
     @property
     def arms(self) -> list[Mitigation]:

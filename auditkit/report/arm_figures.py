@@ -59,6 +59,13 @@ def baseline_of(arms: Iterable[Arm]) -> Arm | None:
     return next((arm for arm in arms if arm.mitigation is None), None)
 
 
+def shown_arm(arms: Sequence[Arm], shipping: str) -> Arm | None:
+    """Whose generations, findings and probes a report shows: those of the arm that ships, or the baseline's where that
+    could not be measured, or means nothing against the planned release's attacker."""
+    chosen = next((arm for arm in arms if arm.name == shipping), None)
+    return baseline_of(arms) if chosen is None or chosen.failed or chosen.meaningless else chosen
+
+
 def leak_metric(changes: Sequence[Change]) -> str:
     """What leakage is told by: adjusted coverage, or what there is instead."""
     metrics = {change.metric for change in changes if change.comparison == "strongest"}

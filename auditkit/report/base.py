@@ -156,6 +156,7 @@ class Arm(Part):
     viability: Viability = "viable"
     viability_reasons: list[str] = []  # sentences
     attack_kinds: dict[str, AttackKind] = {}  # attack -> whether it knows the mitigation
+    prompts_only: list[str] = []  # attacks whose generations hold no whole records
     withheld: dict[str, int] = {}  # attack -> generations that a filter withheld
     generations: dict[str, int] = {}  # attack -> generations
     weights_sha256: str = ""

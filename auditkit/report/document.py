@@ -8,7 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from auditkit.report import formatting, printing, wording
-from auditkit.report.arm_figures import baseline_of
+from auditkit.report.arm_figures import baseline_of, shown_arm
 from auditkit.report.base import AuditReport
 from auditkit.report.definitions import definition, metric_definitions, term_definitions, title
 from auditkit.report.numbered import Figure, numbered_figures
@@ -90,10 +90,10 @@ def _view(report: AuditReport, medium: Medium, redacted: bool) -> dict[str, Any]
     bands, thinned = shown_bands(report, medium.pairs, Cut(medium.pair_characters, medium.lines, redacted))
     charts = numbered_figures(report, [name for name, _ in _SECTIONS], medium.screen)
     estimates = [estimate for arm in report.arms for estimate in (*arm.estimates, *arm.utility)]
-    baseline = baseline_of(report.arms)
-    plain = baseline.estimates if baseline else []  # the prefix and the probes are looked at without a mitigation
+    baseline, whose = baseline_of(report.arms), shown_arm(report.arms, report.verdict.arm)
+    own = whose.estimates if whose else []
     rules = sorted(report.verdict.rules, key=lambda rule: rule.outcome != report.verdict.outcome)
-    gains = [estimate for estimate in plain if estimate.metric == "prefix_gain"]
+    gains = [estimate for estimate in own if estimate.metric == "prefix_gain"]
     return {
         "report": report,
         "screen": medium.screen,
@@ -108,7 +108,7 @@ def _view(report: AuditReport, medium: Medium, redacted: bool) -> dict[str, Any]
         "sections": [Section(name, words) for name, words in _SECTIONS if _has(name, report, charts, bool(gains))],
         "gains": gains,
         "instrument": report.instrument,
-        "probes": shown_probes(report, charts, plain),
+        "probes": shown_probes(report, charts, own),
         "mitigations": shown_mitigations(report),
         "shown_in_full": {"baseline": baseline.name if baseline else "", "shipping": report.verdict.arm},
         "findings": findings,

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from auditkit.records import Estimate
 from auditkit.report.arm_charts import arm_charts
-from auditkit.report.arm_figures import baseline_of
+from auditkit.report.arm_figures import shown_arm
 from auditkit.report.arm_panels import ArmPanel, arm_panels
 from auditkit.report.attribution_charts import removal_charts
 from auditkit.report.base import (
@@ -47,7 +47,7 @@ class ChartData(Part):
     curves: list[CoverageCurve]
     rules: list[RuleResult]
     calibration: list[Calibration]
-    estimates: list[Estimate]  # of the baseline, whose generations the other charts show too
+    estimates: list[Estimate]  # of the arm whose generations the other charts show too
     probes: list[ProbeReport]
     removals: list[Removal]
     thresholds: list[ThresholdCurve]
@@ -57,14 +57,14 @@ class ChartData(Part):
 
 def draw_all(report: AuditReport) -> list[Chart]:
     """Every chart of the report, in the order of its sections; what there is no data for is left out."""
-    attribution, baseline = report.attribution, baseline_of(report.arms)
+    attribution, shown = report.attribution, shown_arm(report.arms, report.verdict.arm)
     data = ChartData(
         histograms=report.figures.histograms,
         scatters=report.figures.scatters,
         curves=report.figures.coverage_curves,
         rules=report.verdict.rules,
         calibration=report.calibration,
-        estimates=baseline.estimates if baseline else [],
+        estimates=shown.estimates if shown else [],
         probes=report.probes,
         thresholds=report.thresholds,
         forecasts=report.forecasts,

@@ -51,6 +51,7 @@ class AttackRow:
 
     name: str
     adaptive: bool
+    prompts_only: bool  # its generations hold no whole records: ``leaks`` are of the prompts
     generations: int
     withheld: int
     leaks: list[Cell]
@@ -80,7 +81,7 @@ class ShownMitigations:
     tables: list[LeakTable]
     scopes: list[str]
     blocks: list[ArmBlock]
-    shipping: str  # the arm that the verdict is about
+    whose: str  # evidence the other sections show
 
 
 def shown_mitigations(report: AuditReport) -> ShownMitigations | None:
@@ -100,7 +101,7 @@ def shown_mitigations(report: AuditReport) -> ShownMitigations | None:
         tables=leak_tables(report),
         scopes=[dataset for dataset, _ in scopes],
         blocks=[_block(shown, found, metric, scopes) for shown in shown_arms(report) if shown.number],
-        shipping=report.verdict.arm,
+        whose=wording.whose_words(report).strip(" ,"),
     )
 
 
@@ -122,12 +123,15 @@ def _attacks(arm: Arm) -> list[str]:
 
 def _attack(arm: Arm, name: str, metric: str, scopes: Sequence[tuple[str, View]]) -> AttackRow:
     found = {(e.dataset, e.view): cell(e) for e in arm.estimates if (e.metric, e.attack) == (metric, name)}
+    prompts_only = name in arm.prompts_only
+    seen: list[tuple[str, View]] = [(dataset, "prompt" if prompts_only else view) for dataset, view in scopes]
     return AttackRow(
         name=name,
         adaptive=arm.attack_kinds.get(name) == "adaptive",
+        prompts_only=prompts_only,
         generations=arm.generations.get(name, 0),
         withheld=arm.withheld.get(name, 0),
-        leaks=[found.get(scope, NOTHING) for scope in scopes],
+        leaks=[found.get(scope, NOTHING) for scope in seen],
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from auditkit.report import formatting
+from auditkit.report.arm_figures import shown_arm
 from auditkit.report.base import AuditReport, RuleResult
 from auditkit.report.definitions import title
 from auditkit.report.formatting import NBSP
@@ -48,8 +49,7 @@ _MEANS_NOT = {
     ),
     "inconclusive": "It is not a weak pass, and it is not a finding that the model leaks.",
 }
-# Where the arm that ships could not be measured, or is of no use any more.
-_UNFIT = (
+_UNFIT = (  # where the arm that ships could not be measured, or is of no use any more
     "The mitigation that is to ship did not work here, or left a model that is of no use: how much of the data such a "
     "model gives away decides nothing. The policy does not allow a release in this state.",
     "It does not say that the model leaks, nor that the mitigation cannot work with other parameters.",
@@ -155,7 +155,7 @@ def found_sentence(report: AuditReport) -> str:
     """How many records were given away in all."""
     total = report.findings_total
     attempts = formatting.count(sum(attack.generations for attack in report.attacks))
-    of = "" if ships_baseline(report) else " of the baseline, without the mitigation,"
+    of = whose_words(report)
     if not total:
         return f"In {attempts} generations{of} no record was reproduced at or above the threshold."
     plural = "record was" if total == 1 else "records were"
@@ -165,9 +165,12 @@ def found_sentence(report: AuditReport) -> str:
     )
 
 
-def ships_baseline(report: AuditReport) -> bool:
-    """Whether the model that ships is the one without a mitigation, which scores, findings and probes are of."""
-    return all(arm.mitigation is None for arm in report.arms if arm.name == report.verdict.arm)
+def whose_words(report: AuditReport) -> str:
+    """Whose evidence is shown, where mitigations were tested."""
+    shown = shown_arm(report.arms, report.verdict.arm)
+    if report.mitigations is None or shown is None:
+        return ""
+    return f" of the arm “{shown.name}”" if shown.mitigation else " of the baseline, without a mitigation,"
 
 
 def what_would_settle(report: AuditReport) -> list[str]:

@@ -15,7 +15,7 @@ from auditkit.records import Estimate
 from auditkit.report.instrument import HELD_AT_LEAST, HELD_AT_MOST
 from auditkit.statistics.differences import difference
 
-PLAN = Plan(draws=1000, runs=400, seed=5)
+PLAN = Plan(draws=1000, runs=500, seed=5)
 GENERATIONS = 6000
 
 
@@ -33,7 +33,7 @@ def pool() -> NullPool:
     hit = np.bincount(members.generation, minlength=GENERATIONS) > 0
     return NullPool(
         dataset="d",
-        sides=TwoSides(members, controls, np.arange(200) // 2, np.arange(120)),
+        sides=TwoSides(members, controls, np.arange(200), np.arange(120)),
         scores=np.where(hit, 0.9, 0.5).astype(np.float32),
         similarities=np.where(hit & (rng.random(GENERATIONS) < 0.3), 0.95, 0.2),
         complete=rng.random(GENERATIONS) < 0.95,

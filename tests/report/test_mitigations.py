@@ -67,7 +67,7 @@ def test_without_mitigations_the_report_is_as_it_was() -> None:
     assert "Mitigations, attacked again" not in text and "adaptive attack" not in text and "What would help" not in text
 
 
-def test_probes_and_prefix_are_those_of_the_baseline() -> None:
+def test_probes_and_prefix_are_those_of_the_arm_that_is_shown() -> None:
     report = mitigated_report()
     gain = report.arms[0].estimates[-2]
     assert gain.metric == "prefix_gain"
@@ -139,12 +139,17 @@ def test_results_for_machines_speak_of_the_arm_that_ships(tmp_path: Path) -> Non
     assert "deduplication" not in junit.read_text() + sarif.read_text()
 
 
-def test_a_mitigated_arm_that_ships_says_whose_findings_these_are() -> None:
-    rules = [rule("pass", "sft-support", 0.002, 0.002, arm="goldfish_loss")]
-    report = mitigated_report(verdict=Verdict(outcome="pass", arm="goldfish_loss", rules=rules, cautions=[]))
-    assert "of the baseline, without the mitigation," in wording.found_sentence(report)
-    assert "without the mitigation" not in wording.found_sentence(mitigated_report())
-    assert "What would help" not in page(report)
+def test_the_report_says_whose_findings_it_shows() -> None:
+    def shipped(arm: str) -> AuditReport:
+        rules = [rule("pass", "sft-support", 0.002, 0.002, arm=arm)]
+        return mitigated_report(verdict=Verdict(outcome="pass", arm=arm, rules=rules, cautions=[]))
+
+    assert "generations of the arm “goldfish_loss” " in wording.found_sentence(shipped("goldfish_loss"))
+    for judged_as_the_baseline in ("baseline", "output_filter", "lora.diverged"):
+        assert "of the baseline, without a mitigation," in wording.found_sentence(shipped(judged_as_the_baseline))
+    assert "generations, " in wording.found_sentence(small_report())
+    text = re.sub(r"\s+", " ", page(shipped("goldfish_loss")))
+    assert "are those of the arm “goldfish_loss”" in text and "What would help" not in text
 
 
 def test_an_arm_that_is_not_viable_is_told_apart_from_one_that_leaks() -> None:
@@ -193,6 +198,19 @@ def test_costs_of_one_mitigation_alone_stand_with_it() -> None:
     own = next(cost for cost in block.costs if cost.metric == "false_block_share")
     assert (own.mitigated.value, own.baseline.value) == ("1.3\u00a0%", "–") and block.filtered
     assert [attack.adaptive for attack in block.attacks] == [False, True]
+
+
+def test_an_attack_that_yields_no_whole_records_is_shown_by_its_prompts() -> None:
+    report = mitigated_report(fates=(FATES[0],))
+    arm = report.arms[1]
+    adaptive = "template_randomisation.adaptive"
+    prompts = [replace(one, view="prompt", value=0.5) for one in arm.estimates if one.attack == adaptive]
+    update = {"estimates": [*arm.estimates, *prompts], "prompts_only": [adaptive]}
+    found = shown_mitigations(report.model_copy(update={"arms": [report.arms[0], arm.model_copy(update=update)]}))
+    assert found is not None
+    plain, other = found.blocks[0].attacks
+    assert (plain.prompts_only, other.prompts_only) == (False, True)
+    assert [leak.value for leak in other.leaks] == ["50\u00a0%"] * 2
 
 
 def test_limits_are_said_in_the_units_of_their_metrics() -> None:
