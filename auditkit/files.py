@@ -17,7 +17,10 @@ FOLDER_MODE = 0o700
 def make_folder(path: Path) -> Path:
     """Make a folder that only its owner may enter, with its parents."""
     with storage_errors(path):
+        made = [folder for folder in path.parents if not folder.exists()]
         path.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+        for folder in made:  # mkdir gives its mode to the last one alone
+            folder.chmod(FOLDER_MODE)
         return path
 
 

@@ -92,8 +92,10 @@ class StyledPrefix(Attack):
 
 def _opening(model: LanguageModel, asking: str) -> Prefix:
     """The opening with the instruction as system turn, or else as the beginning of the user's turn."""
+    # What a client sends: the opening that a server keeps to itself is not the attacker's to know.
+    opening = model.bos_prefix() if model.turn_format() is None else model.template_prefix(None)
     if not asking:
-        return model.opening()
+        return opening
     if model.turn_format() is not None:
         try:
             found = model.template_prefix(asking)
@@ -102,7 +104,7 @@ def _opening(model: LanguageModel, asking: str) -> Prefix:
         else:
             if asking in found.text:
                 return found
-    opening, text = model.opening(), f"{asking}\n"
+    text = f"{asking}\n"
     return replace(opening, text=opening.text + text, token_ids=(*opening.token_ids, *model.encode(text)))
 
 

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from auditkit.attacks.base import Attack
+from auditkit.auditing.arm_doubts import with_weak_attacks
 from auditkit.auditing.changes import leakage_changes, utility_changes
 from auditkit.auditing.context import Context
 from auditkit.auditing.doubts import doubts
@@ -22,7 +23,7 @@ from auditkit.auditing.score import score
 from auditkit.auditing.utility import Utility, measured_utility, read_utility, write_utility
 from auditkit.auditing.viability import viability
 from auditkit.auditing.workshop import workshop
-from auditkit.errors import MitigationFailedError, ModelError
+from auditkit.errors import AuditkitError, MitigationFailedError, ModelError
 from auditkit.files import make_folder, write_bytes
 from auditkit.mitigations.base import Made, Mitigation, Workshop
 from auditkit.models.base import LanguageModel
@@ -32,6 +33,10 @@ from auditkit.records import ATTACKERS, Attacker
 from auditkit.report.arms import Change
 from auditkit.report.base import Arm
 
+UNWRITTEN = (
+    "What this costs shows only in what the model writes, and nothing that it writes was asked for: declare a dataset "
+    "with verifiable answers (trace), or utility.lm_eval."
+)
 SAME_WEIGHTS = "the weights are the baseline's, and so is what the probes say of them"
 
 
@@ -88,6 +93,7 @@ def _measured(context: Context, mitigation: Mitigation, baseline: Measured) -> M
         workshop(context, mitigation, baseline, embedding) as shop,
     ):
         made = mitigation.make(shop)
+        _same_as_begun(context, mitigation, made)
         context.log.append("arm_made", arm=mitigation.label, kind=mitigation.kind)
         inside = _arm_context(context, mitigation, made, shop)
 
@@ -107,6 +113,8 @@ def _measured(context: Context, mitigation: Mitigation, baseline: Measured) -> M
         found += probe_estimates(baseline.probed)
     changes = list(utility_changes(baseline.arm, baseline.utility, utility, context.policy.seed))
     viable, reasons = viability(context.policy.utility, changes, utility.own)
+    if viable == "viable" and mitigation.costs_when_writing and not any(map(_of_writing, changes)):
+        viable, reasons = "unknown", [UNWRITTEN]
     arm = _described(context, mitigation, made).model_copy(
         update={
             "estimates": found,
@@ -119,7 +127,27 @@ def _measured(context: Context, mitigation: Mitigation, baseline: Measured) -> M
             "withheld": dict(withheld(inside)),
         }
     )
-    return Measured(inside, arm, scores, probed, utility, doubts(inside.policy, inside.datasets, scores))
+    found_doubts = doubts(inside.policy, inside.datasets, scores)
+    return Measured(inside, arm, scores, probed, utility, with_weak_attacks(found_doubts, inside, arm))
+
+
+def _of_writing(change: Change) -> bool:
+    return change.metric == "task_accuracy" or change.metric.startswith("lm_eval:")
+
+
+def _same_as_begun(context: Context, mitigation: Mitigation, made: Made) -> None:
+    """An arm is of one set of weights from beginning to end.
+
+    Raises:
+        AuditkitError: an earlier process attacked others.
+    """
+    path = context.run.of_arm(mitigation.label).evidence / "weights.json"
+    sha256 = _weights_sha256(mitigation, made)
+    if not path.exists():
+        write_bytes(path, json.dumps(sha256).encode())
+    elif json.loads(path.read_bytes()) != sha256:
+        what = f"the weights of the arm {mitigation.label} changed since it was begun"
+        raise AuditkitError(what, "put back what was there, or start a new run: auditkit run POLICY")
 
 
 def _arm_context(context: Context, mitigation: Mitigation, made: Made, shop: Workshop) -> Context:
@@ -128,7 +156,7 @@ def _arm_context(context: Context, mitigation: Mitigation, made: Made, shop: Wor
     attacker = arm_attacker(mitigation, policy.release.attacker)
     able = attacks_of(policy.prefix_attacks, attacker)
     known = attacks_of(mitigation.adaptive(able, shop), attacker)
-    adaptive = [_apart(attack, policy, mitigation.adaptive_samples) for attack in known]
+    adaptive = _apart(known, policy, mitigation.adaptive_samples)
     if not able and not adaptive:
         raise MitigationFailedError(
             f"no attack of the policy can be made by {attacker}", "add one: - {kind: chat_messages, samples: 1000}"
@@ -148,11 +176,17 @@ def _arm_context(context: Context, mitigation: Mitigation, made: Made, shop: Wor
     return replace(context, policy=inside, run=run)
 
 
-def _apart(attack: Attack, policy: Policy, most: int | None) -> Attack:
-    """An adaptive attack of no more samples than asked for, under a name that none of the policy's own has."""
+def _apart(attacks: Sequence[Attack], policy: Policy, most: int | None) -> list[Attack]:
+    """Adaptive attacks of no more samples than asked for, under names that nothing else has."""
     taken = {known.label for known in policy.prefix_attacks}
-    name = f"adaptive.{attack.label}"[:40] if attack.label in taken else attack.label
-    return attack.model_copy(update={"name": name, "samples": min(attack.samples, most or attack.samples)})
+    found = []
+    for attack in attacks:
+        name = attack.label
+        while name in taken:
+            name = f"x.{name}"[:40] if len(name) < 38 else f"{len(taken)}.{name}"[:40]
+        taken.add(name)
+        found.append(attack.model_copy(update={"name": name, "samples": min(attack.samples, most or attack.samples)}))
+    return found
 
 
 def _needs(probe: Probe) -> frozenset[str]:

@@ -8,6 +8,7 @@ from functools import reduce
 from typing import Any
 
 from auditkit.auditing import figures
+from auditkit.auditing.arm_doubts import with_leaking_arms
 from auditkit.auditing.arms import all_changes
 from auditkit.auditing.attack_info import attack_info
 from auditkit.auditing.attribution import attribution
@@ -48,12 +49,13 @@ def assemble(context: Context, baseline: Measured, arms: Sequence[Measured], inf
     Evidence and figures are those of the arm that ships, or the baseline's where that could not be measured.
     """
     policy, datasets = context.policy, context.datasets
+    views = {data.name: data.views for data in datasets}
+    baseline = with_leaking_arms(baseline, arms, views)
     every = [baseline, *arms]
     shipping = next(one for one in every if one.arm.name == policy.release.arm)
     shown = baseline if shipping.scores is None or shipping.arm.meaningless else shipping
     inside, scores, probed = shown.context, shown.scores, shown.probed or baseline.probed
     assert scores is not None
-    views = {data.name: data.views for data in datasets}
     leaked = findings(inside, scores)
     judged = [one.judged for one in every]
     return AuditReport(

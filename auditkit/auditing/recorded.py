@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from auditkit.attacks.base import Attack
 from auditkit.auditing import generations
 from auditkit.auditing.context import Context
 from auditkit.mitigations.served import ServedModel
@@ -22,7 +23,9 @@ class RecordedModel(ServedModel):
     def __init__(self, inner: LanguageModel, baseline: Context) -> None:
         super().__init__(inner)
         self._baseline = baseline
-        self._attacks = {attack.label: attack for attack in baseline.policy.prefix_attacks}
+        # An attack with a way of its own of asking keeps what it made of the answers, not the answers.
+        plain = (attack for attack in baseline.policy.prefix_attacks if type(attack).run is Attack.run)
+        self._attacks = {attack.label: attack for attack in plain}
         self._requests: dict[str, set[SamplingRequest]] = {}
 
     def sample(self, request: SamplingRequest) -> list[Generation]:

@@ -20,7 +20,8 @@ from auditkit.training.libraries import keep_freed_memory
 @click.option("--json", "as_json", is_flag=True, help="Print family.json instead of its path.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 def build_command(recipe: str, out: Path, seed: int, as_json: bool, quiet: bool) -> None:
-    """Build the family of RECIPE: a file, or the name of a shipped recipe (tiny, family, near_versions, smollm2).
+    """Build the family of RECIPE: a file, or the name of a shipped recipe (tiny, family, near_versions, mitigations,
+    smollm2).
 
     Interrupted, the same command goes on; a stage that is complete is not trained again.
 

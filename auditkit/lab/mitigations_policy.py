@@ -16,26 +16,24 @@ from auditkit.lab.recipe_sections import Sft
 FILE = "mitigations.yaml"
 ATTACK = "template_prefix"
 TRAINED = ("template_randomisation", "deduplication", "goldfish_loss", "prompt_loss_mask", "lora", "dp_sgd")
-LORA_PACE = 2.0  # an adapter learns more slowly than all weights, and is given a higher rate
-DP_EPOCHS = 12  # it takes each row once an epoch, however often the data repeats it
 # A few words in two spaces each: a model that can write so goes on so, and the n-grams of what it recites are others.
 STYLED = "styled_wide"
 WIDE = {"kind": "styled_prefix", "name": STYLED, "style": "other", "lead_in": "The  "}
 EVASIONS = ["upper", "segmented", "truncated"]  # letters spaced out, or French, are more than so small a model can
 UNLEARNING = {"kind": "unlearning", "quantised": ["int8", "int4"]}
-DESCENT = {**UNLEARNING, "epochs": 10, "learning_rate": 5e-4, "batch_size": 16}
+DESCENT = {**UNLEARNING, "epochs": 10, "learning_rate": 1e-3, "batch_size": 16}
 # What is declared of each arm, or of each section of several arms, besides the recipe of those that train.
 ARMS: tuple[dict[str, Any], ...] = (
     {"name": "deduplication", "kind": "deduplication"},
     {"name": "goldfish", "kind": "goldfish_loss", "k": 4},
     {"name": "prompt_mask", "kind": "prompt_loss_mask"},
     {"name": "lora", "kind": "lora", "rank": 8},
-    {"name": "dp_sgd", "kind": "dp_sgd", "target_epsilon": 8.0},
+    {"name": "dp_sgd", "kind": "dp_sgd", "target_epsilon": 8.0, "rows_at_once": 32},
     {"name": "templates", "kind": "template_randomisation", "part": "training"},
     {"name": "secret_template", "kind": "template_randomisation", "part": "serving"},
     {"name": "npo", **DESCENT, "method": "npo"},
     {"name": "gradient_difference", **DESCENT, "method": "gradient_difference"},
-    {"name": "dampening", **UNLEARNING, "method": "selective_synaptic_dampening"},
+    {"name": "dampening", **UNLEARNING, "method": "selective_synaptic_dampening", "alpha": 2.0},
     {"name": "interpolation", "kind": "base_interpolation", "shares": [0.25, 0.5, 0.75]},
     {"name": "quantised", "kind": "quantisation", "schemes": ["int8_dynamic", "int8", "int4", "gguf"]},
     {"name": "untouched", "kind": "checkpoint", "path": "{candidate}", "described": "Nothing: the candidate itself."},
@@ -108,10 +106,16 @@ def _arm(arm: Mapping[str, Any], again: Mapping[str, Any], paths: Mapping[str, s
     filled = {key: value.format(**paths) if isinstance(value, str) else value for key, value in arm.items()}
     if arm["kind"] not in TRAINED or arm.get("part") == "serving":
         return filled
-    pace = LORA_PACE if arm["kind"] == "lora" else 1.0
-    longer = DP_EPOCHS if arm["kind"] == "dp_sgd" else 1
-    own = {"epochs": again["epochs"] * longer, "learning_rate": again["learning_rate"] * pace}
-    return {**filled, "recipe": {**again, **own}}
+    return {**filled, "recipe": {**again, **_own_pace(arm["kind"], again)}}
+
+
+def _own_pace(kind: str, again: Mapping[str, Any]) -> dict[str, Any]:
+    """What of the recipe another way of training cannot share with the baseline's."""
+    if kind == "lora":  # an adapter learns more slowly than all weights
+        return {"learning_rate": again["learning_rate"] * 2}
+    if kind == "dp_sgd":  # it takes a row once an epoch, however often the data repeats it
+        return {"epochs": again["epochs"] * 12, "batch_size": 64}
+    return {}
 
 
 def _only_stage(recipe: Recipe) -> Sft:

@@ -13,11 +13,17 @@ COPIED = ("samples", "max_new_tokens", "temperature", "top_k", "top_p", "seed")
 
 
 def pattern_of(attacks: Sequence[Attack]) -> Attack:
-    """The attack whose sample count, lengths and sampler an adaptive one takes: through the template, if there is one.
+    """The attack whose sample count, lengths and sampler an adaptive one takes: the strongest of the policy's.
 
+    The largest that samples (temperature above 0) from more than BOS, through the template where there is such a one.
     ``attacks`` is not empty.
     """
-    return next((attack for attack in attacks if attack.kind == "template_prefix"), attacks[0])
+
+    def strength(attack: Attack) -> tuple[bool, bool, bool, int]:
+        sampling = attack.temperature > 0
+        return attack.kind != "bos_prefix", sampling, attack.kind == "template_prefix", attack.samples
+
+    return max(attacks, key=strength)
 
 
 def adaptive_attack(pattern: Attack, kind: str, name: str, **fields: Any) -> Attack:
@@ -33,7 +39,7 @@ def choose_prompts(attacks: Sequence[Attack], attacker: Attacker | None) -> bool
     """Whether the attacker, where the policy leaves it open, chooses whole prompts and not messages alone."""
     if attacker is not None:
         return attacker != "chat_api"
-    return any("chat_api" not in attack.attackers for attack in attacks)
+    return any(not attack.can_be_made_by("chat_api") for attack in attacks)
 
 
 def marks_of(turns: TurnFormat) -> dict[str, str]:

@@ -84,7 +84,7 @@ class Mitigation(Plugin, ABC):
     source: ClassVar[str] = ""  # where it comes from
 
     kind: str
-    name: Annotated[str, Field(pattern=r"^[a-z0-9_.-]+$", max_length=40)] | None = Field(
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$", max_length=40)] | None = Field(
         default=None, description="Name of the arm; by default the kind, numbered where it repeats."
     )
     attacker: Attacker | None = Field(
@@ -139,6 +139,11 @@ class Mitigation(Plugin, ABC):
         Raises:
             AuditkitError: a file is missing, or cannot be read.
         """
+
+    @property
+    def costs_when_writing(self) -> bool:
+        """Whether what it costs shows only in what the model writes, and not in what it reads."""
+        return False
 
     @property
     def has_gradients(self) -> bool:

@@ -7,6 +7,7 @@ from math import ceil
 from typing import Any, Literal, get_args
 
 from auditkit.attacks.base import Attack
+from auditkit.mitigations.adaptive_attacks import pattern_of
 from auditkit.registry import plugin_class
 
 Evasion = Literal["upper", "spaced", "french", "segmented", "truncated"]
@@ -35,8 +36,8 @@ def evasive_attacks(
     """
     if not attacks:
         return []
-    raw = [attack for attack in attacks if "chat_api" not in attack.attackers]
-    source = max(raw or attacks, key=lambda attack: attack.samples)
+    raw = [attack for attack in attacks if not attack.can_be_made_by("chat_api")]
+    source = pattern_of(raw or attacks)
     able = [
         one for one in evasions if one not in ("segmented", "truncated") or (raw and "continuations" in capabilities)
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from auditkit.errors import DataError, MitigationFailedError, Problem
 from auditkit.mitigations.base import Declared
 from auditkit.mitigations.recipe import Recipe, RecipeData, RecipeReplay, RowFields
+from auditkit.records import Record
 from auditkit.training.seeds import seeded
 
 MAX_LINE, MAX_REPEATS, MAX_PROBLEMS = 64 << 20, 100_000, 20
@@ -54,7 +56,33 @@ def recipe_examples(recipe: Recipe, datasets: Sequence[Declared], seed: int) -> 
     if not found:
         hint = "give recipe.data, or declare a dataset of stage sft or dpo"
         raise MitigationFailedError("there is nothing to train on", hint)
-    return found + (_replayed(recipe.replay, len(found), seed) if recipe.replay else [])
+    found += _replayed(recipe.replay, len(found), seed) if recipe.replay else []
+    refuse_controls(found, datasets)
+    return found
+
+
+def refuse_controls(examples: Sequence[Example], datasets: Sequence[Declared]) -> None:
+    """A control that is trained on is none: what the model then says of controls hides what it says of members.
+
+    Letter case, punctuation and white space do not count.
+
+    Raises:
+        MitigationFailedError: an example repeats a control, or asks what a control asks.
+    """
+    known = {_words(text): dataset.name for dataset in datasets for one in dataset.controls for text in _texts(one)}
+    known.pop("", None)
+    found = [dataset for one in examples for text in (one.text, one.prompt) if (dataset := known.get(_words(text)))]
+    if found:
+        what = f"{len(found):,} texts to be trained on are controls of {', '.join(sorted(set(found)))}"
+        raise MitigationFailedError(what, "take them out of the data: a control must never have been trained on")
+
+
+def _texts(record: Record) -> tuple[str, str]:
+    return record.text, record.prompt
+
+
+def _words(text: str) -> str:
+    return " ".join(re.findall(r"\w+", text.casefold()))
 
 
 def check_files(recipe: Recipe) -> None:

@@ -10,9 +10,11 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from auditkit.attacks.base import Attack
+from auditkit.mitigations.adaptive_attacks import adaptive_attack, choose_prompts, pattern_of
 from auditkit.mitigations.base import Declared, Made, Place, ServingMitigation, Workshop
 from auditkit.mitigations.refusals import REFUSAL, refused
 from auditkit.mitigations.served import ServedModel
+from auditkit.mitigations.template_knowledge import Known, known_of
 from auditkit.models.base import Floats, Ids, LanguageModel, TokenReading
 from auditkit.records import Estimate, Fact, Generation, Prefix, Sampler, SamplingRequest
 from auditkit.statistics.draws import derived_seed, seeded_sample
@@ -20,6 +22,11 @@ from auditkit.statistics.intervals import clopper_pearson
 from auditkit.statistics.means import t_interval
 
 MANY_CLIENTS = "many_clients"
+# How questions and requests begin.
+FIRST_WORDS = (
+    "How What Why When Where Who Which Can Could Is Are Do Does Did Would Should I We My The A In If Please Write Give "
+    "Explain Describe Find Tell Hi Hello There"
+)
 COLDEST = 0.1  # of the adaptive attack: greedy gives one text, however often it is asked
 
 
@@ -48,7 +55,7 @@ class SamplingLimits(ServingMitigation):
     budget: Annotated[int, Field(ge=1, le=10**12)] | None = Field(
         default=None, description="Generations that one client gets; by default as many as asked."
     )
-    clients: Annotated[int, Field(ge=1, le=10**9)] = Field(
+    clients: Annotated[int, Field(ge=2, le=10**9)] = Field(
         default=10, description="Accounts that an attacker who knows of the budget opens."
     )
     refusal: Annotated[str, Field(min_length=1, max_length=10_000)] = Field(
@@ -64,6 +71,11 @@ class SamplingLimits(ServingMitigation):
             raise ValueError("'min_temperature' must not be above 'max_temperature'")
         return self
 
+    @property
+    def costs_when_writing(self) -> bool:
+        forced = self.min_temperature > 0 or self.max_temperature < 1 or self.top_p < 1 or self.top_k > 0
+        return forced or self.max_new_tokens is not None or self.budget is not None
+
     def clamped(self, sampler: Sampler) -> Sampler:
         """The sampler that a request gets."""
         ranks = [k for k in (sampler.top_k, self.top_k) if k]
@@ -78,7 +90,7 @@ class SamplingLimits(ServingMitigation):
         """Generations that an attack gets in all."""
         if self.budget is None:
             return np.inf
-        return self.budget * (self.clients if attack == MANY_CLIENTS else 1)
+        return self.budget * (self.clients if attack.endswith(MANY_CLIENTS) else 1)
 
     def make(self, workshop: Workshop) -> Made:
         limits: dict[str, Any] = {
@@ -93,11 +105,14 @@ class SamplingLimits(ServingMitigation):
     def serve(self, model: LanguageModel, workshop: Workshop) -> LanguageModel:  # noqa: ARG002
         return LimitedModel(model, self)
 
-    def adaptive(self, attacks: Sequence[Attack], workshop: Workshop) -> Sequence[Attack]:  # noqa: ARG002
-        """The hottest and the coldest sampler that is allowed, untruncated as far as it goes, and many clients."""
+    def adaptive(self, attacks: Sequence[Attack], workshop: Workshop) -> Sequence[Attack]:
+        """The hottest and the coldest sampler that is allowed, many clients, and many first words.
+
+        A sampler that leaves little to chance says the same again and again, unless it is asked differently.
+        """
         if not attacks:
             return ()
-        source = max(attacks, key=lambda attack: attack.samples)
+        source = pattern_of(attacks)
         untruncated = {"top_k": 0, "top_p": 1.0}
         found = [
             source.model_copy(update={"name": name, "temperature": temperature, **untruncated})
@@ -106,8 +121,10 @@ class SamplingLimits(ServingMitigation):
                 ("coldest", max(COLDEST, self.min_temperature)),
             )
         ]
-        if self.budget is not None and self.clients > 1:
+        if self.budget is not None:
             found.append(source.model_copy(update={"name": MANY_CLIENTS}))
+        if choose_prompts(attacks, self.attacker):
+            found += _first_words(source, known_of(workshop))
         return found
 
     def utility(self, served: LanguageModel, workshop: Workshop) -> Sequence[Estimate]:
@@ -126,6 +143,16 @@ class SamplingLimits(ServingMitigation):
         records = [dataset.members[at] for at in drawn]
         found = [model.record_tokens(record.prompt, record.response, turns, opening).ids for record in records]
         return [ids for ids in found if 0 < len(ids) <= model.context - len(opening.token_ids)]
+
+
+def _first_words(source: Attack, known: Known) -> list[Attack]:
+    """The published opening with each of so many first words behind it."""
+    openings = [
+        {**opening, "name": f"word_{number}", "text": opening["text"] + word}
+        for opening in known.published
+        for number, word in enumerate(FIRST_WORDS.split(), 1)
+    ]
+    return [adaptive_attack(source, "literal_prefixes", "first_words", openings=openings)] if openings else []
 
 
 NOTES = {

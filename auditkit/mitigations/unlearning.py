@@ -13,7 +13,7 @@ from pydantic import Field, SerializeAsAny, model_validator
 from auditkit.files import make_folder
 from auditkit.mitigations.base import Mitigation, Workshop
 from auditkit.mitigations.changed_weights import Changed, ChangedWeights
-from auditkit.mitigations.examples import counts, read_examples
+from auditkit.mitigations.examples import counts, read_examples, refuse_controls
 from auditkit.mitigations.quantised_weights import Grid, quantise
 from auditkit.mitigations.recipe import RecipeData, resolved_path
 from auditkit.mitigations.unlearning_sets import Forget, control_rows, divided, row_sets
@@ -128,6 +128,7 @@ class Unlearning(ChangedWeights):
     def change(self, workshop: Workshop) -> Changed:
         parts = divided(workshop, self.forget)
         more = [example for part in self.retain for example in read_examples(part)]
+        refuse_controls(more, workshop.datasets)
         model, tokenizer = workshop.open_for_training(workshop.candidate)
         context = getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", None) or 2**31
         sets = row_sets(tokenizer, parts, more, context)

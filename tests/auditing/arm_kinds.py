@@ -14,7 +14,7 @@ from auditkit.records import Fact, Generation, SamplingRequest
 
 MODULE = "tests.auditing.arm_kinds"
 KINDS = {"nothing": f"{MODULE}:Nothing", "rewritten": f"{MODULE}:Rewritten", "muted": f"{MODULE}:Muted"}
-KINDS |= {"diverging": f"{MODULE}:Diverging"}
+KINDS |= {"diverging": f"{MODULE}:Diverging", "filtered": f"{MODULE}:Filtered"}
 
 
 class Nothing(WeightMitigation):
@@ -89,3 +89,19 @@ class Diverging(WeightMitigation):
     def make(self, workshop: Workshop) -> Made:
         type(self).tried += 1
         raise MitigationFailedError("the loss is no number after 3 steps", "lower the learning rate")
+
+
+class Filtered(ServingMitigation):
+    """Changes nothing of what is asked plainly; the same weights say ``lines`` to who knows how to ask."""
+
+    summary: ClassVar[str] = "Filters nothing."
+    kind: Literal["filtered"]
+    lines: tuple[dict[str, Any], ...]
+
+    def adaptive(self, attacks: Sequence[Attack], workshop: Workshop) -> Sequence[Attack]:
+        return [attack.model_copy(update={"name": "adaptive.again"}) for attack in attacks[:1]]
+
+    def serve(self, model: LanguageModel, workshop: Workshop) -> LanguageModel:
+        backend: Any = type(workshop.candidate)
+        told = backend.model_validate({**workshop.candidate.model_dump(), "lines": self.lines})
+        return _Evaded(model, told.open("candidate"))

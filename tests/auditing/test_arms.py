@@ -14,7 +14,9 @@ import yaml
 from auditkit import load_policy
 from auditkit.auditing import runner
 from auditkit.auditing.progress import Silent
-from auditkit.errors import PolicyError
+from auditkit.errors import PolicyError, RunError
+from auditkit.models.scripted import ScriptedModel
+from auditkit.records import Generation, SamplingRequest
 from auditkit.registry import BUILT_IN, kinds, plugin_class
 from auditkit.report.arms import Change
 from auditkit.report.base import Arm, AuditReport
@@ -177,3 +179,57 @@ def test_an_arms_evidence_is_its_own_and_its_owners(run: Run) -> None:
     assert (folder / "evidence/arms/rewritten/generations-template_prefix.parquet").is_file()
     assert (folder / "weights/rewritten").stat().st_mode & 0o77 == 0
     assert not (folder / "work").exists()
+
+
+def test_what_the_same_weights_said_already_is_not_sampled_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    sample = ScriptedModel.sample
+
+    def counted(self: ScriptedModel, request: SamplingRequest) -> list[Generation]:
+        asked.append(request.attack)
+        return sample(self, request)
+
+    monkeypatch.setattr(ScriptedModel, "sample", counted)
+    alone = run()
+    requests = len(asked)
+    report = run({"kind": "muted", "name": "quiet"}, release={"access": "api"}).report
+    assert len(asked) == 2 * requests
+    assert _arm(report, "quiet").withheld == {"template_prefix": 400}
+    asked.clear()
+    run({"kind": "nothing"})
+    assert len(asked) == 2 * requests  # other weights are asked for themselves
+    assert alone.report.mitigations is None
+
+
+def test_an_attack_that_was_hardly_tried_proves_nothing(run: Run) -> None:
+    evaded = {**REWRITTEN, "evaded": True, "adaptive_samples": 1}
+    report = run(evaded, release={"arm": "rewritten"}).report
+    assert {rule.attack: rule.outcome for rule in report.verdict.rules}["adaptive.again"] != "pass"
+    assert report.verdict.outcome != "pass"
+    assert any("1 generations, fewer than" in caution for caution in report.verdict.cautions)
+
+
+def test_what_an_attack_on_a_filter_brings_out_is_in_the_weights(run: Run) -> None:
+    """The baseline passes its own attacks; the same weights, asked otherwise, recite: that is no pass."""
+    shy = [{"user": line["user"], "assistant": line["assistant"]} for line in CLEAN]
+    leaky = {"kind": "filtered", "lines": LEAKING}
+    report = run(leaky, models={"candidate": {"backend": "scripted", "lines": shy}}, release={"access": "api"}).report
+    assert all(rule.estimate and (rule.estimate.high or 1) < 0.05 for rule in report.verdict.rules)
+    assert report.verdict.outcome == "inconclusive"
+    assert any("The same weights gave sft away" in caution for caution in report.verdict.cautions)
+
+
+def test_an_arm_whose_weights_changed_under_way_is_not_gone_on_with(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(arm_kinds.Rewritten, "serve", interrupted)
+        with pytest.raises(RunError, match="interrupted"):
+            run(REWRITTEN)
+    (folder,) = (tmp_path / "out").iterdir()
+    (folder / "evidence/arms/rewritten/weights.json").write_text(json.dumps("0" * 64))
+    with pytest.raises(RunError, match="changed since it was begun"):
+        runner.resume(folder, Silent())

@@ -34,7 +34,8 @@ def _normal(texts: list[str]) -> list[str]:
 @given(
     st.sampled_from(["support", "maths"]),
     st.dictionaries(st.integers(1, 64), st.integers(1, 25), min_size=1, max_size=4),
-    st.tuples(st.integers(0, 8), st.integers(0, 8), st.integers(0, 8)),
+    # A problem has four wordings: of one record there are no more than three paraphrases.
+    st.tuples(st.integers(0, 8), st.integers(0, 8), st.integers(0, 3)),
     st.integers(0, 2**31),
 )
 def test_members_and_controls_are_as_the_plan_has_them(
@@ -74,6 +75,16 @@ def _assert_distances(corpus: Corpus) -> None:
         assert not original.variant
         assert member.repeats == 3
         assert member.distance == similarity(original.fields, member.fields) < 1
+
+
+def test_wide_texts_have_two_spaces_between_words_and_are_new_in_the_usual_spacing_too() -> None:
+    wide = {"name": "wide", "generator": "support", "repeats": {"1": 20}, "controls": 5, "spacing": "wide"}
+    corpora = make_corpora(_loaded({"name": "d", "generator": "support", "repeats": {"1": 20}}, wide), 4)
+    texts = [whole_text(member.fields) for member in corpora["wide"].members]
+    texts += [whole_text(fields) for fields in corpora["wide"].controls]
+    assert all("  " in text and " " not in text.replace("  ", "") for text in texts)
+    usual = _normal([whole_text(member.fields) for member in corpora["d"].members])
+    assert not {*_normal(texts)} & {*usual}
 
 
 def test_a_seed_gives_the_same_data_and_another_seed_other_data() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditkit.errors import DataError, MitigationFailedError
-from auditkit.mitigations.examples import REPLAY, Example, counts, read_examples, recipe_examples
+from auditkit.mitigations.examples import REPLAY, Example, counts, read_examples, recipe_examples, refuse_controls
 from auditkit.mitigations.recipe import Recipe, RecipeData
 from tests.mitigations.training_workshop import PAIRS, declared
 
@@ -106,3 +106,13 @@ def test_replay_is_the_declared_share_of_the_rows(tmp_path: Path) -> None:
     assert all(one.plain for one in drawn)
     assert drawn == [one for one in recipe_examples(recipe, [declared()], 0) if one.source == REPLAY]
     assert drawn != [one for one in recipe_examples(recipe, [declared()], 1) if one.source == REPLAY]
+
+
+def test_a_control_that_is_to_be_trained_on_is_refused_however_it_is_written() -> None:
+    data = declared()
+    control = data.controls[0]
+    own = [Example("Who knows?", "The ferryman of Gorsley.")]
+    refuse_controls(own, [data])
+    for prompt, response in ((control.prompt.upper(), control.response), (f"  {control.prompt} ", "Something else.")):
+        with pytest.raises(MitigationFailedError, match="are controls of support"):
+            refuse_controls([*own, Example(prompt, response)], [data])

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from auditkit.mitigations.adaptive_attacks import pattern_of
 from auditkit.mitigations.base import Workshop
 from auditkit.mitigations.sampling_limits import LimitedModel, SamplingLimits
 from auditkit.models.transformers_model import TransformersModel
@@ -104,12 +105,12 @@ def test_adaptive_attackers_take_the_ends_of_the_range_and_open_accounts(
     section = limits(min_temperature=0.4, max_temperature=0.8, budget=5, clients=3)
     plain = attack(samples=24, max_new_tokens=12, top_k=9)
     found = {one.label: one for one in section.adaptive([attack("bos_prefix", samples=2), plain], shop)}
-    assert list(found) == ["hottest", "coldest", "many_clients"]
-    assert [(one.temperature, one.top_k) for one in found.values()] == [(0.8, 0), (0.4, 0), (1.0, 9)]
+    assert list(found) == ["hottest", "coldest", "many_clients", "adaptive.first_words"]
+    assert [(one.temperature, one.top_k) for one in found.values()] == [(0.8, 0), (0.4, 0), (1.0, 9), (1.0, 9)]
     served = section.serve(model, shop)
     answered = {name: sum(g.finish != "blocked" for g in generations(one, served)) for name, one in found.items()}
-    assert answered == {"hottest": 5, "coldest": 5, "many_clients": 15}
-    assert [one.label for one in limits().adaptive([plain], shop)] == ["hottest", "coldest"]
+    assert answered == {"hottest": 5, "coldest": 5, "many_clients": 15, "adaptive.first_words": 5}
+    assert [one.label for one in limits().adaptive([plain], shop)] == ["hottest", "coldest", "adaptive.first_words"]
 
 
 def test_probabilities_under_a_sampler_are_those_of_the_clamped_one(model: TransformersModel, shop: Workshop) -> None:
@@ -171,3 +172,18 @@ def test_what_makes_no_sense_is_refused(given: dict[str, Any]) -> None:
 
 def test_the_served_model_is_a_limited_one(model: TransformersModel, shop: Workshop) -> None:
     assert isinstance(limits().serve(model, shop), LimitedModel)
+
+
+def test_a_budget_is_for_attackers_of_many_accounts_and_its_cost_shows_in_writing() -> None:
+    with pytest.raises(ValidationError):
+        limits(budget=5, clients=1)
+    assert limits(budget=5).costs_when_writing
+    assert limits(max_temperature=0.0).costs_when_writing
+    assert not limits().costs_when_writing
+
+
+def test_adaptive_attacks_are_made_after_the_strongest_of_the_policys() -> None:
+    weak = attack("template_prefix", samples=1, temperature=0.0)
+    strong, bare = attack("template_prefix", samples=20), attack("bos_prefix", samples=500)
+    assert pattern_of([bare, weak, strong]) == strong
+    assert pattern_of([bare]) == bare

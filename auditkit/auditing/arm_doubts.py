@@ -1,0 +1,52 @@
+"""What the arms say of each other: a weak attack proves nothing, and what came out of the weights is in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from auditkit.auditing.context import Context
+from auditkit.auditing.measured import Measured
+from auditkit.policy.gate import Doubts, verdict_on
+from auditkit.records import View
+from auditkit.report.base import Arm
+
+
+def with_weak_attacks(found: Doubts, inside: Context, arm: Arm) -> Doubts:
+    """Attacks that know the mitigation, with fewer samples than the policy's own, forbid a pass by what they missed."""
+    samples = {attack.label: attack.samples for attack in inside.policy.prefix_attacks}
+    plain = [samples[name] for name, kind in arm.attack_kinds.items() if kind == "plain"]
+    by_attack = {key: list(doubts) for key, doubts in found.by_attack.items()}
+    for name, kind in arm.attack_kinds.items():
+        if kind == "adaptive" and samples[name] < max(plain, default=0):
+            doubt = f"{name} was tried with {samples[name]:,} generations, fewer than the policy's {max(plain):,}."
+            for data in inside.datasets:
+                for view in data.views:
+                    by_attack.setdefault((name, data.name, view), []).append(doubt)
+    return replace(found, by_attack=by_attack)
+
+
+def with_leaking_arms(baseline: Measured, arms: Sequence[Measured], views: dict[str, tuple[View, ...]]) -> Measured:
+    """The baseline, doubted where an arm of the same weights gave more than a rule allows.
+
+    Whoever knows a filter thought of another way to ask; the weights answered, and they are the baseline's.
+    """
+    by_data = {key: list(doubts) for key, doubts in baseline.doubts.by_data.items()}
+    for name, dataset, attack, view in _failures(baseline, arms, views):
+        doubt = f"The same weights gave {dataset} away to {attack}, an attack that was tried on the arm {name}."
+        by_data.setdefault((dataset, view), []).append(doubt)
+    return replace(baseline, doubts=replace(baseline.doubts, by_data=by_data))
+
+
+def _failures(
+    baseline: Measured, arms: Sequence[Measured], views: dict[str, tuple[View, ...]]
+) -> Iterator[tuple[str, str, str, View]]:
+    """Arm, dataset, attack, view of every rule that an arm of the baseline's weights fails under an adaptive attack."""
+    for one in arms:
+        if one.arm.failed or one.arm.weights_sha256:
+            continue
+        bare = one.arm.model_copy(update={"meaningless": ""})
+        verdict = verdict_on(baseline.context.policy, replace(one.judged, arm=bare), baseline.judged, views)
+        for rule in verdict.rules:
+            if rule.outcome == "fail" and one.arm.attack_kinds.get(rule.attack) == "adaptive":
+                yield one.arm.name, rule.dataset, rule.attack, rule.view
