@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import fsum
 from pathlib import Path
 
 from auditkit import __version__
@@ -140,7 +141,7 @@ def _gathered(loaded: LoadedRecipe, runs: Mapping[int, CalibrationRun], null: li
         auditkit_version=__version__,
         code_sha256=sorted({str(report.provenance.get("code_sha256", "")) for report in reports.values()}),
         machine=machine_of(first),
-        seconds={seed: sum(report.run.stage_seconds.values()) for seed, report in reports.items()},
+        seconds={seed: round(fsum(report.run.stage_seconds.values()), 3) for seed, report in reports.items()},
         metric=rule.metric,
         limit=rule.max,
         baseline={seed: report.verdict.outcome for seed, report in reports.items()},

@@ -65,7 +65,7 @@ def test_a_resumed_run_goes_on_with_the_index_that_was_chosen(
     ]
     monkeypatch.setattr(AutoIndex, "choose", choose)
     with monkeypatch.context() as patched, pytest.raises(RunError):
-        patched.setattr("auditkit.auditing.string_matches.StringIndex", broken)  # after the first attack's vectors
+        patched.setattr("auditkit.auditing.prepare.StringIndex", broken)  # after the first attack's vectors
         run({**_with_index("auto"), "attacks": attacks})
     assert asked == [200, 200]  # members and evaluation controls of the first view, for both attacks
     (folder,) = (project / "out").iterdir()
