@@ -18,7 +18,7 @@ ABLE = 0.01  # a rate that is certainly below this is one that a model is not ab
 LITTLE = 0.2  # a relative reduction below this is "next to nothing"
 ABOVE = "as expected where the whole 95 % interval lies above 0, opposite where it lies below"
 NEXT_TO_NOTHING = (
-    f"as expected where the whole 95 % interval lies under {LITTLE:.0%}, opposite where it lies above that"
+    f"as expected where the whole 95 % interval lies under {100 * LITTLE:g} %, opposite where it lies above that"
 )
 STRING, SEMANTIC, COVERAGE = "string_memorisation_rate", "semantic_memorisation_rate", "adjusted_coverage"
 PERPLEXITY = "control_perplexity"

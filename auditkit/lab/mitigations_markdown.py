@@ -129,9 +129,9 @@ def size_of(reduction: Figure) -> str:
     if reduction.value is None or reduction.low is None or reduction.high is None:
         return "not known"
     if reduction.low >= LARGE:
-        return f"large: at least {LARGE:.0%} of the leak is gone"
+        return f"large: at least {100 * LARGE:g} % of the leak is gone"
     if max(abs(reduction.low), abs(reduction.high)) <= NOTHING:
-        return f"none to speak of: within {NOTHING:.0%} of the leak either way"
+        return f"none to speak of: within {100 * NOTHING:g} % of the leak either way"
     if reduction.low > 0:
         return "small" if reduction.high < LARGE else "an effect, large or small"
     return "a rise" if reduction.high < 0 else "not decided: the interval holds 0"
@@ -155,10 +155,11 @@ def _null(found: LabMitigations) -> Iterator[str]:
     if not found.null:
         yield "Not measured."
         return
+    held = f"{100 * HELD_AT_LEAST:g} to {100 * HELD_AT_MOST:g} %"
     yield (
         "Both sides of a pair are runs of the same model, drawn from a large pool of its generations, and compared as "
-        f"an arm is compared with its baseline. The interval of the difference should hold 0 in {HELD_AT_LEAST:.0%} to "
-        f"{HELD_AT_MOST:.0%} of the pairs. Where few events are expected, an exact interval is wider than it need be."
+        f"an arm is compared with its baseline. The interval of the difference should hold 0 in {held} of the pairs. "
+        "Where few events are expected, an exact interval is wider than it need be."
     )
     header = ("figure", "dataset", "generations a run", "pairs", "interval held 0", "expected events", "found")
     yield _table(header, [_null_row(check) for part in found.null for check in part.checks])

@@ -16,6 +16,7 @@ from auditkit.lab.recipe_sections import Sft
 FILE = "mitigations.yaml"
 ATTACK = "template_prefix"
 TRAINED = ("template_randomisation", "deduplication", "goldfish_loss", "prompt_loss_mask", "lora", "dp_sgd")
+EVENLY = 12  # epochs over records that are seen once each, for one over records that are seen up to 64 times
 # A few words in two spaces each: a model that can write so goes on so, and the n-grams of what it recites are others.
 STYLED = "styled_wide"
 WIDE = {"kind": "styled_prefix", "name": STYLED, "style": "other", "lead_in": "The  "}
@@ -27,7 +28,7 @@ ARMS: tuple[dict[str, Any], ...] = (
     {"name": "deduplication", "kind": "deduplication"},
     {"name": "goldfish", "kind": "goldfish_loss", "k": 4},
     {"name": "prompt_mask", "kind": "prompt_loss_mask"},
-    {"name": "lora", "kind": "lora", "rank": 8},
+    {"name": "lora", "kind": "lora", "rank": 32},
     {"name": "dp_sgd", "kind": "dp_sgd", "target_epsilon": 8.0, "rows_at_once": 32},
     {"name": "templates", "kind": "template_randomisation", "part": "training"},
     {"name": "secret_template", "kind": "template_randomisation", "part": "serving"},
@@ -39,7 +40,8 @@ ARMS: tuple[dict[str, Any], ...] = (
     {"name": "untouched", "kind": "checkpoint", "path": "{candidate}", "described": "Nothing: the candidate itself."},
     {"name": "base", "kind": "checkpoint", "path": "{base}", "described": "No post-training: the base itself."},
     {"name": "filter", "kind": "output_filter", "mode": "block", "evasions": EVASIONS},
-    {"name": "ngram_filter", "kind": "output_filter", "mode": "ngrams", "n": 8, "evasions": EVASIONS},
+    # So long, because templates share phrases: 14 % of the controls hold 20 tokens of some member, 2 % hold 24.
+    {"name": "ngram_filter", "kind": "output_filter", "mode": "ngrams", "n": 24, "evasions": EVASIONS},
     {"name": "limits", "kind": "sampling_limits", "max_temperature": 0.7, "top_p": 0.9, "budget": 500, "clients": 4},
     {"name": "system_prompt", "kind": "system_prompt"},
     {"name": "enforcement", "kind": "template_enforcement"},
@@ -110,12 +112,15 @@ def _arm(arm: Mapping[str, Any], again: Mapping[str, Any], paths: Mapping[str, s
 
 
 def _own_pace(kind: str, again: Mapping[str, Any]) -> dict[str, Any]:
-    """What of the recipe another way of training cannot share with the baseline's."""
-    if kind == "lora":  # an adapter learns more slowly than all weights
-        return {"learning_rate": again["learning_rate"] * 2}
-    if kind == "dp_sgd":  # it takes a row once an epoch, however often the data repeats it
-        return {"epochs": again["epochs"] * 12, "batch_size": 64}
-    return {}
+    """What of the recipe another way of training cannot share with the baseline's.
+
+    Both kinds see a record once an epoch, however often the data repeats it: more epochs are as many steps as the
+    baseline's, spread evenly. DP-SGD needs large batches besides, over which its noise averages out.
+    """
+    if kind not in ("deduplication", "dp_sgd"):
+        return {}
+    longer = {"epochs": again["epochs"] * EVENLY}
+    return {**longer, "batch_size": 64} if kind == "dp_sgd" else longer
 
 
 def _only_stage(recipe: Recipe) -> Sft:

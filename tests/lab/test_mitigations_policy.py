@@ -63,6 +63,17 @@ def test_training_arms_do_the_baseline_s_training_again(loaded: LoadedRecipe) ->
     assert "recipe" not in _arms(loaded)["secret_template"]
 
 
+def test_what_sees_a_record_once_an_epoch_gets_more_epochs(loaded: LoadedRecipe) -> None:
+    """As many steps as the baseline's, to within a third: what is compared is what is repeated, not how long."""
+    dataset = loaded.recipe.dataset("support")
+    records = sum(dataset.repeats.values()) + sum(dataset.variants.model_dump().values())
+    seen = sum(n * count for n, count in dataset.repeats.items())
+    seen += dataset.variant_repeats * sum(dataset.variants.model_dump().values())
+    wide = sum(loaded.recipe.dataset("support-wide").repeats.values())
+    again = _arms(loaded)["deduplication"]["recipe"]["epochs"] * (records + wide)
+    assert 2 / 3 < again / (seen + wide) < 4 / 3
+
+
 def test_only_the_arms_that_are_asked_for(family: Path, loaded: LoadedRecipe) -> None:
     assert list(_arms(loaded, "system_prompt", "goldfish")) == ["goldfish", "system_prompt"]
     with pytest.raises(AuditkitError, match="no arm is called magic"):
