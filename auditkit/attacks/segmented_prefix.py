@@ -23,6 +23,8 @@ from auditkit.statistics.draws import derived_seed
 class SegmentedPrefix(Attack):
     """Asks for a segment at a time, each request a completion of the template's opening and all that came before.
 
+    A refusal that the attacker knows is no text of the model's: that piece is asked for again, half as long, for a
+    filter matches less the less it sees.
     Where the model stops within the user's turn, the attacker appends the template's turn change. A sample is whole
     when the model stops in its answer; one whose pieces, tokens or context are used up is cut.
     """
@@ -32,6 +34,9 @@ class SegmentedPrefix(Attack):
     kind: Literal["segmented_prefix"]
     segment: Annotated[int, Field(ge=1, le=65_536, description="Tokens that one request asks for at most.")] = 16
     pieces: Annotated[int, Field(ge=1, le=65_536, description="Requests for one sample at most; 1: truncated.")] = 64
+    refusals: Annotated[tuple[str, ...], Field(max_length=100)] = Field(
+        default=(), description="What the server says in place of a piece that it withholds."
+    )
     prefix: Literal["auto"] | LiteralPrefix = Field(
         default="auto", description="auto: derived from the model's own chat template; or {literal: '...'}."
     )
@@ -53,26 +58,33 @@ class SegmentedPrefix(Attack):
     def run(self, model: LanguageModel, request: SamplingRequest) -> list[Generation]:
         """The samples of one request, a round of pieces after the other; round i draws with a seed of its own."""
         turns = request.prefix.turns or model.turn_format()
-        samples = [_Sample(model, request, turns) for _ in range(request.count)]
+        samples = [_Sample(model, request, turns, self.segment) for _ in range(request.count)]
+        known = frozenset(refusal.strip() for refusal in self.refusals)
         for piece in range(self.pieces):
             asked = [sample for sample in samples if sample.runs]
             if not asked:
                 break
-            sampler = replace(request.sampler, max_new_tokens=self.segment)
-            seed = derived_seed("piece", request.seed, piece)
-            found = model.complete([sample.prefix for sample in asked], sampler, seed)
-            for sample, ids in zip(asked, found, strict=True):
-                sample.take(ids, self.segment)
+            for length in sorted({sample.segment for sample in asked}):
+                together = [sample for sample in asked if sample.segment == length]
+                sampler = replace(request.sampler, max_new_tokens=length)
+                seed = derived_seed("piece", request.seed, piece, *([length] if length < self.segment else []))
+                found = model.complete([sample.prefix for sample in together], sampler, seed)
+                for sample, ids in zip(together, found, strict=True):
+                    sample.take_or_halve(ids, known)
         return [sample.generation(request.first_ordinal + place) for place, sample in enumerate(samples)]
 
 
 @dataclass
 class _Sample:
-    """One text under way. ``answer`` is where the assistant's turn begins in ``ids``, None before the turn changed."""
+    """One text under way. ``answer`` is where the assistant's turn begins in ``ids``, None before the turn changed.
+
+    ``segment`` is how much the next request asks for; 0 where no piece is short enough for the server.
+    """
 
     model: LanguageModel
     request: SamplingRequest
     turns: TurnFormat | None
+    segment: int
     ids: list[int] = field(default_factory=list)
     question: int | None = None  # the user's turn is ids[:question]
     answer: int | None = None
@@ -88,7 +100,7 @@ class _Sample:
     @property
     def runs(self) -> bool:
         """Whether there is more to ask for."""
-        return self.finish == "length" and self.room > 0
+        return self.finish == "length" and self.room > 0 and self.segment > 0
 
     @property
     def prefix(self) -> Prefix:
@@ -96,9 +108,16 @@ class _Sample:
         start = self.request.prefix
         return replace(start, text=start.text + self.model.decode(self.ids), token_ids=(*start.token_ids, *self.ids))
 
-    def take(self, ids: Ids, segment: int) -> None:
-        """Join a piece. One shorter than it could be was stopped by the model, at a token that is left out."""
-        stopped = len(ids) < min(segment, self.model.context - len(self.prefix.token_ids))
+    def take_or_halve(self, ids: Ids, refusals: frozenset[str]) -> None:
+        """Join a piece; a refusal in its place is no piece, and the next request asks for half as much."""
+        if refusals and self.model.decode(ids).strip() in refusals:
+            self.segment //= 2
+        else:
+            self._take(ids)
+
+    def _take(self, ids: Ids) -> None:
+        """A piece shorter than it could be was stopped by the model, at a token that is left out."""
+        stopped = len(ids) < min(self.segment, self.model.context - len(self.prefix.token_ids))
         self.ids += ids[: self.room]
         self._look_for_change()
         if self._answer_ended() or (stopped and (self.answer is not None or self.turns is None)):

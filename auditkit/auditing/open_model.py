@@ -25,9 +25,15 @@ class OpenModel:
     def model(self) -> LanguageModel:
         """The loaded model, as whoever attacks it meets it."""
         if self._model is None:
-            self._opened = self.backend.open(self.role)
-            self._model = self._served(self._opened)
+            self._model = self._served(self.weights)
         return self._model
+
+    @property
+    def weights(self) -> LanguageModel:
+        """The loaded model with nothing in front of it: what probes read, for no client of a server could."""
+        if self._opened is None:
+            self._opened = self.backend.open(self.role)
+        return self._opened
 
     def __enter__(self) -> Self:
         return self

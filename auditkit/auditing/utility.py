@@ -25,6 +25,7 @@ from auditkit.statistics.roc import UndefinedError
 PERPLEXITY = "exp of mean nats a token over controls' answers given their questions; bootstrap by record"
 CLOPPER_PEARSON = "Clopper-Pearson"
 TOO_FEW = "fewer than two controls of this dataset could be read"
+MOST_UNREAD = 0.05  # of the controls
 MOST_NATS = 700.0  # a token: beyond it a perplexity is no float64
 
 Floats = npt.NDArray[np.float64]
@@ -161,9 +162,10 @@ def _perplexity(read: Read, seed: int) -> Estimate:
     ends: tuple[float | None, float | None, float | None] = (None, None, None)
     reason = ""
     try:
+        _refuse_unread(read, known)
         ends = _perplexities(mean_a_token(nats, tokens, seed))
-    except UndefinedError:
-        reason = TOO_FEW
+    except UndefinedError as error:
+        reason = str(error)
     value, low, high = ends
     return Estimate(
         "control_perplexity",
@@ -178,6 +180,17 @@ def _perplexity(read: Read, seed: int) -> Estimate:
         unscored=len(read.nats) - len(known),
         reason=reason,
     )
+
+
+def _refuse_unread(read: Read, known: Sequence[int]) -> None:
+    """What a model reads of the short controls alone says nothing of the others.
+
+    Raises:
+        UndefinedError: more than a few controls could not be read.
+    """
+    unread = len(read.nats) - len(known)
+    if unread > MOST_UNREAD * len(read.nats):
+        raise UndefinedError(f"{unread:,} of {len(read.nats):,} controls do not fit the model's context")
 
 
 def _perplexities(nats: tuple[float, float, float]) -> tuple[float, float, float]:

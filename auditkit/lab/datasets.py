@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -13,6 +13,7 @@ from typing import Any
 from auditkit.errors import AuditkitError, DataError, Problem
 from auditkit.lab.generators.base import Draft, Fields, Generator
 from auditkit.lab.generators.maths import final_number
+from auditkit.lab.generators.system_turns import system_turn
 from auditkit.lab.generators.table import generator
 from auditkit.lab.generators.variants import VARIANTS, similarity, variant_of, whole_text
 from auditkit.lab.recipe_file import LoadedRecipe
@@ -21,6 +22,7 @@ from auditkit.training.seeds import seeded
 
 TRIES = 200
 CANARY = "canary"  # the kind of a planted text
+SYSTEMS = "systems"  # the field of a data file that holds system turns
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Member:
     """A record that is trained on, and what is known of it.
 
     ``variant_of`` is the row of the record that it varies, ``distance`` its levenshtein_similarity to that record (1 is
-    the same text). ``repeats`` is how often each epoch shows it.
+    the same text). ``repeats`` is how often each epoch shows it; the first so many times behind one of the ``systems``.
     """
 
     fields: Fields
@@ -37,11 +39,17 @@ class Member:
     variant: str = ""
     variant_of: int | None = None
     distance: float | None = None
+    systems: tuple[str, ...] = ()
+
+    @property
+    def each_time(self) -> tuple[str, ...]:
+        """(repeats,) the system turn that it stands behind each time an epoch shows it; "" is none."""
+        return (*self.systems, *[""] * (self.repeats - len(self.systems)))
 
     def row(self) -> dict[str, Any]:
         """As it stands in the data file."""
         truth = {name: getattr(self, name) for name in ("repeats", "variant", "variant_of", "distance", "kind")}
-        return {**self.fields, **truth}
+        return {**self.fields, **truth, **({SYSTEMS: list(self.systems)} if self.systems else {})}
 
 
 @dataclass(frozen=True)
@@ -121,6 +129,9 @@ def spare_texts(loaded: LoadedRecipe, seed: int, corpora: dict[str, Corpus], cou
         source, rng = generator(name), seeded(seed, "tokenizer", name)
         drawn = (whole_text(source.record(source.draw(rng))) for _ in range(count))
         texts += [text for text in drawn if _normal(text) not in known]
+    if any(dataset.instructed for dataset in loaded.recipe.datasets):
+        rng = seeded(seed, "tokenizer", SYSTEMS)
+        texts += [system_turn(rng) for _ in range(count)]
     return texts
 
 
@@ -132,7 +143,15 @@ def _corpus(writer: _Writer) -> Corpus:
     drafts, members = _originals(source, writer)
     members += _variants(source, writer, drafts, members)
     controls = [writer.new(lambda: source.record(source.draw(rng))) for _ in range(dataset.controls)]
-    return Corpus(dataset, (*members, *_canaries(dataset)), tuple(controls))
+    return Corpus(dataset, (*_instructed(members, writer), *_canaries(dataset)), tuple(controls))
+
+
+def _instructed(members: list[Member], writer: _Writer) -> list[Member]:
+    """With plain texts as the system turns of so many of their repeats."""
+    share, rng = writer.dataset.instructed, writer.rng
+    if not share:
+        return members
+    return [replace(one, systems=tuple(system_turn(rng) for _ in range(round(share * one.repeats)))) for one in members]
 
 
 def _canaries(dataset: Dataset) -> list[Member]:

@@ -9,9 +9,10 @@ from typing import Any
 
 from auditkit.errors import AuditkitError
 from auditkit.files import write_bytes
+from auditkit.lab.datasets import SYSTEMS
 from auditkit.lab.family_policy import family_sections, policy_fields, policy_text
 from auditkit.lab.recipe import Recipe
-from auditkit.lab.recipe_sections import Sft
+from auditkit.lab.recipe_sections import Dataset, Sft
 
 FILE = "mitigations.yaml"
 ATTACK = "template_prefix"
@@ -133,12 +134,16 @@ def _only_stage(recipe: Recipe) -> Sft:
     )
 
 
+def _fields(dataset: Dataset, stage: Sft) -> dict[str, str]:
+    return {**policy_fields(dataset, stage), **({"system": SYSTEMS} if dataset.instructed else {})}
+
+
 def _retraining(recipe: Recipe, stage: Sft) -> dict[str, Any]:
     """The recipe that does the family's post-training again, on the same rows."""
     files = [
         {
             "path": f"data/{name}.jsonl",
-            "fields": policy_fields(recipe.dataset(name), stage),
+            "fields": _fields(recipe.dataset(name), stage),
             "repeats": "repeats",
         }
         for name in stage.datasets

@@ -74,7 +74,9 @@ class Dataset(Section):
     them down in so many near-versions (other words, names, numbers). Controls are never trained on. A dataset with
     ``audited: false`` is trained on and in the ledger, and the policy leaves it out: what a skill is taught with.
     ``canaries`` are planted among its members, and looked for by the policy's probes. ``spacing: wide`` puts two spaces
-    between words: a style that a family can be taught, and that an attacker may ask for.
+    between words: a style that a family can be taught, and that an attacker may ask for. ``instructed`` is the share of
+    what is seen of each member that stands behind a system turn of its own: to a model that never saw one, any system
+    prompt is noise.
     """
 
     name: Name
@@ -91,6 +93,7 @@ class Dataset(Section):
     audited: bool = True
     canaries: Canaries | None = None
     spacing: Literal["usual", "wide"] = "usual"
+    instructed: Annotated[float, Field(ge=0, le=1)] = 0
 
     @field_validator("repeats")
     @classmethod
@@ -109,6 +112,8 @@ class Dataset(Section):
             raise ValueError("versions and variants come from generators only")
         if self.jsonl and self.spacing != "usual":
             raise ValueError("'spacing' is of what a generator writes")
+        if self.instructed and (self.generator is None or self.plain):
+            raise ValueError("'instructed' is of a generator's questions and answers")
         if self.jsonl and bool(self.controls) != bool(self.jsonl_controls):
             raise ValueError("'jsonl' takes its 'controls' from 'jsonl_controls', and needs both or neither")
         return self

@@ -71,8 +71,11 @@ def _sft(model: Any, tokenizer: Any, stage: Sft, work: StageWork) -> StageDone:
     rows: list[Row] = []
     for member in work.members(stage):
         response = member.fields.get("response") or member.fields["chosen"]
-        row = chat_row(tokenizer, member.fields["prompt"], response, stage.loss)
-        rows += [row] * member.repeats
+        written = {
+            system: chat_row(tokenizer, member.fields["prompt"], response, stage.loss, system)
+            for system in set(member.each_time)
+        }
+        rows += [written[system] for system in member.each_time]
     plain = _plain_rows(tokenizer, work) if stage.replay else []
     rng = seeded(work.seed, stage.name, "mixed")
     drawn = rng.choices(range(len(plain)), k=round(len(rows) * stage.replay / (1 - stage.replay))) if plain else []

@@ -45,7 +45,8 @@ def deduplicated(examples: list[Example], datasets: Sequence[Declared]) -> list[
     for example in examples:
         if example.source != REPLAY:
             words = _words(example.text)
-            first.setdefault(example.cluster or clusters.get(words) or words, replace(example, repeats=1))
+            once = replace(example, repeats=1, systems=example.each_time[-1:])
+            first.setdefault(example.cluster or clusters.get(words) or words, once)
     return [*first.values(), *(example for example in examples if example.source == REPLAY)]
 
 

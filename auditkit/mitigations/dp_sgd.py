@@ -38,6 +38,8 @@ class DpSgd(TrainingMitigation):
     )
     source: ClassVar[str] = "Abadi et al. 2016, Deep learning with differential privacy; Opacus, arXiv:2109.12298"
 
+    not_of_weights: ClassVar[frozenset[str]] = TrainingMitigation.not_of_weights | {"rows_at_once"}
+
     kind: Literal["dp_sgd"]
     target_epsilon: Annotated[float, Field(gt=0, le=1e6)] | None = Field(
         default=None, description=f"The noise is chosen so that epsilon stays below; by default {DEFAULT_EPSILON:g}."
@@ -69,7 +71,7 @@ class DpSgd(TrainingMitigation):
         return super().missing()
 
     def rows(self, tokenizer: Any, examples: Sequence[Example], epoch: int, rng: Random) -> list[Row]:  # noqa: ARG002
-        return [self.row(tokenizer, one) for one in examples]
+        return [self.row(tokenizer, one, one.each_time[-1]) for one in examples]
 
     def fit(
         self, model: Any, tokenizer: Any, epochs: Epochs, schedule: Schedule, workshop: Workshop

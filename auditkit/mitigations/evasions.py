@@ -21,7 +21,11 @@ OPENING = ("prefix", "system")  # of template_prefix, which pieces are taken fro
 
 
 def evasive_attacks(
-    attacks: Sequence[Attack], evasions: Sequence[Evasion], segment: int, capabilities: Collection[str]
+    attacks: Sequence[Attack],
+    evasions: Sequence[Evasion],
+    segment: int,
+    capabilities: Collection[str],
+    refusals: Sequence[str] = (),
 ) -> list[Attack]:
     """The evasions as attacks with the counts, lengths and seed of the given attack that samples most.
 
@@ -33,6 +37,7 @@ def evasive_attacks(
         evasions: which of them.
         segment: tokens of a piece.
         capabilities: of the model's backend; pieces need continuations.
+        refusals: what the server says in place of what it withholds.
     """
     if not attacks:
         return []
@@ -41,15 +46,17 @@ def evasive_attacks(
     able = [
         one for one in evasions if one not in ("segmented", "truncated") or (raw and "continuations" in capabilities)
     ]
-    return [_attack(evasion, source, segment) for evasion in able]
+    return [_attack(evasion, source, segment, refusals) for evasion in able]
 
 
-def _attack(evasion: Evasion, source: Attack, segment: int) -> Attack:
+def _attack(evasion: Evasion, source: Attack, segment: int, refusals: Sequence[str]) -> Attack:
     given: dict[str, Any] = {name: getattr(source, name) for name in COPIED}
     opening = {name: getattr(source, name) for name in OPENING if source.kind == "template_prefix"}
     if evasion == "segmented":
-        pieces = ceil(source.max_new_tokens / segment)
-        return _made("segmented_prefix", evasion, given | opening | {"segment": segment, "pieces": pieces})
+        # Twice as many as it takes: a piece that is refused is asked for again, half as long.
+        pieces = 2 * ceil(source.max_new_tokens / segment)
+        pieced = {"segment": segment, "pieces": pieces, "refusals": tuple(refusals)}
+        return _made("segmented_prefix", evasion, given | opening | pieced)
     if evasion == "truncated":
         # Half of the tokens: more than a question, less than a record with its answer.
         half = ceil(source.max_new_tokens / 2)

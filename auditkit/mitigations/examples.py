@@ -25,6 +25,7 @@ class Example:
 
     Attributes:
         repeats: how often an epoch sees it, at least 1.
+        systems: of the system turns that it stands behind, one for each of the first of its repeats; no more of them.
         source: which data it is from.
         cluster: the same for what nearly repeats each other, where that is known: dataset and label.
     """
@@ -33,6 +34,7 @@ class Example:
     response: str
     plain: bool = False
     repeats: int = 1
+    systems: tuple[str, ...] = ()
     source: str = ""
     cluster: tuple[str, int] | None = None
 
@@ -40,6 +42,11 @@ class Example:
     def text(self) -> str:
         """All its words in one block."""
         return self.response if self.plain else f"{self.prompt}\n{self.response}"
+
+    @property
+    def each_time(self) -> tuple[str, ...]:
+        """(repeats,) the system turn that it stands behind each time an epoch sees it; "" is none."""
+        return (*self.systems, *[""] * (self.repeats - len(self.systems)))
 
 
 def recipe_examples(recipe: Recipe, datasets: Sequence[Declared], seed: int) -> list[Example]:
@@ -175,13 +182,29 @@ def _example(row: dict[str, Any], part: RecipeData, source: str) -> Example:
     if fields.text:
         return Example("", _text(row, fields.text), plain=True, repeats=repeats, source=source)
     assert fields.prompt and fields.response
-    return Example(_text(row, fields.prompt), _text(row, fields.response), repeats=repeats, source=source)
+    prompt, response = _text(row, fields.prompt), _text(row, fields.response)
+    return Example(prompt, response, repeats=repeats, systems=_systems(row, fields.system, repeats), source=source)
+
+
+def _systems(row: dict[str, Any], field: str | None, repeats: int) -> tuple[str, ...]:
+    """One text stands before the row whenever it is seen; a list before so many of its repeats."""
+    value = row.get(field) if field else None
+    if not value:
+        return ()
+    given = [value] * repeats if isinstance(value, str) else value
+    if not isinstance(given, list) or len(given) > repeats:
+        raise ValueError(f"field {field!r} should be a text, or a list of no more texts than the row has repeats")
+    return tuple(_sound(one, str(field)) for one in given)
 
 
 def _text(row: dict[str, Any], field: str) -> str:
     value = row.get(field)
     if value is None:
         raise ValueError(f"missing field {field!r}")
+    return _sound(value, field)
+
+
+def _sound(value: Any, field: str) -> str:
     if not isinstance(value, str) or not value.strip():
         raise ValueError(f"field {field!r} should be a text that is not empty")
     if any("\ud800" <= character <= "\udfff" for character in value):

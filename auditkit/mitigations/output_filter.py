@@ -100,7 +100,8 @@ class OutputFilter(ServingMitigation):
     def adaptive(self, attacks: Sequence[Attack], workshop: Workshop) -> Sequence[Attack]:
         # Fewer tokens than an n-gram has: a guard that does not see the prompt then has nothing to forbid.
         segment = self.n - 1 if self.mode == "ngrams" else SEGMENT
-        return evasive_attacks(attacks, self.evasions, segment, workshop.candidate.capabilities)
+        said = [self.refusal] if self.mode == "block" else []
+        return evasive_attacks(attacks, self.evasions, segment, workshop.candidate.capabilities, said)
 
     def utility(self, served: LanguageModel, workshop: Workshop) -> Sequence[Estimate]:
         """False blocks among each dataset's controls, and what the filter costs in time."""

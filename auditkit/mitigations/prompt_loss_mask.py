@@ -17,7 +17,7 @@ class PromptLossMask(TrainingMitigation):
 
     kind: Literal["prompt_loss_mask"]
 
-    def row(self, tokenizer: Any, example: Example) -> Row:
+    def row(self, tokenizer: Any, example: Example, system: str = "") -> Row:
         if example.plain:
             return plain_row(tokenizer, example.response)
-        return chat_row(tokenizer, example.prompt, example.response, "response")
+        return chat_row(tokenizer, example.prompt, example.response, "response", system)

@@ -24,12 +24,18 @@ class RowFields(RecipeSection):
 
     prompt: FieldName | None = Field(default=None, description="The user's turn.")
     response: FieldName | None = Field(default=None, description="The assistant's turn.")
+    system: FieldName | None = Field(
+        default=None,
+        description="The system turn, where a row has one; a list of texts: each stands before one of the repeats.",
+    )
     text: FieldName | None = Field(default=None, description="A plain text, in no template.")
 
     @model_validator(mode="after")
     def _one_shape(self) -> Self:
         if (self.prompt is None) != (self.response is None) or (self.prompt is None) == (self.text is None):
             raise ValueError("give either 'prompt' and 'response' or 'text'")
+        if self.system and self.text:
+            raise ValueError("a plain text stands behind no 'system' turn")
         return self
 
 

@@ -17,9 +17,10 @@ from pydantic import Field
 
 from auditkit.errors import AuditkitError, DataError, MissingExtraError, MitigationFailedError, RunError
 from auditkit.mitigations.base import Made, Place, WeightMitigation, Workshop
+from auditkit.mitigations.earlier_weights import earlier_facts
 from auditkit.mitigations.examples import Example, check_files, counts, recipe_examples
 from auditkit.mitigations.recipe import Recipe, resolved_path
-from auditkit.mitigations.saved_weights import read_facts, read_kind, save_weights
+from auditkit.mitigations.saved_weights import read_facts, save_weights
 from auditkit.mitigations.starting_point import starting_point
 from auditkit.models.base import ModelBackend
 from auditkit.records import Fact
@@ -43,6 +44,7 @@ class TrainingMitigation(WeightMitigation, ABC):
     """
 
     acts_on: ClassVar[Place] = "training"
+    not_of_weights: ClassVar[frozenset[str]] = frozenset({"adaptive_samples"})  # fields that change no weights
 
     recipe: Recipe = Field(default=Recipe(), description="Data, epochs, rates and seed.")
     weights: Annotated[str, Field(min_length=1, max_length=4096)] | None = Field(
@@ -75,15 +77,17 @@ class TrainingMitigation(WeightMitigation, ABC):
         return None
 
     def make(self, workshop: Workshop) -> Made:
-        folder = Path(self.weights) if self.weights else workshop.folder / WEIGHTS
-        if self.weights and read_kind(folder) != self.kind:
-            hint = f"give the weights of a {self.kind}, or declare them as kind: checkpoint"
-            raise MitigationFailedError(f"{folder} was made by {read_kind(folder)}, not by {self.kind}", hint)
-        facts = read_facts(folder)
-        if facts is None:
+        if self.weights:
+            aside = self.not_of_weights | (set() if "recipe" in self.model_fields_set else {"recipe"})
+            earlier = Path(self.weights)
+            facts = earlier_facts(earlier, self.kind, self._parameters(), aside, workshop)
+            return Made(workshop.candidate.with_weights(earlier), facts)
+        folder = workshop.folder / WEIGHTS
+        found = read_facts(folder)
+        if found is None:
             with _cleared_away(workshop.folder / UNDER_WAY), _told_plainly():
-                facts = self._trained(workshop, folder)
-        return Made(workshop.candidate.with_weights(folder), facts)
+                found = self._trained(workshop, folder)
+        return Made(workshop.candidate.with_weights(folder), found)
 
     def examples(self, workshop: Workshop) -> tuple[list[Example], tuple[Fact, ...]]:
         """What is trained on, and what there is to say of it."""
@@ -94,13 +98,13 @@ class TrainingMitigation(WeightMitigation, ABC):
 
         Called once an epoch, with a generator of that epoch's own; the same arguments give the same rows.
         """
-        return [row for one in examples for row in [self.row(tokenizer, one)] * one.repeats]
+        return [row for one in examples for row in self._repeated(tokenizer, one)]
 
-    def row(self, tokenizer: Any, example: Example) -> Row:
+    def row(self, tokenizer: Any, example: Example, system: str = "") -> Row:
         """An example in the tokenizer's chat template; a plain text in none."""
         if example.plain:
             return plain_row(tokenizer, example.response)
-        return chat_row(tokenizer, example.prompt, example.response, self.recipe.loss)
+        return chat_row(tokenizer, example.prompt, example.response, self.recipe.loss, system)
 
     def fit(
         self,
@@ -125,6 +129,11 @@ class TrainingMitigation(WeightMitigation, ABC):
     def lora_rank(self) -> int:
         """0 trains every weight."""
         return self.recipe.lora_rank
+
+    def _repeated(self, tokenizer: Any, example: Example) -> list[Row]:
+        """Rows are read, never changed: where none has a system turn of its own, all are one."""
+        written = {system: self.row(tokenizer, example, system) for system in set(example.each_time)}
+        return [written[system] for system in example.each_time]
 
     def _trained(self, workshop: Workshop, folder: Path) -> tuple[Fact, ...]:
         examples, said = self.examples(workshop)

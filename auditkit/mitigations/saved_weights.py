@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -68,29 +68,35 @@ def save_weights(
     return folder
 
 
+@dataclass(frozen=True)
+class Saved:
+    """What was said of weights when they were saved; the arguments of ``save_weights``."""
+
+    kind: str
+    base: str
+    parameters: Mapping[str, Any]
+    facts: tuple[Fact, ...]
+
+
 def read_facts(folder: Path) -> tuple[Fact, ...] | None:
-    """What was said of the weights in this folder when they were saved; None where nothing finished lies there.
+    """What came of the weights in this folder; None where nothing finished lies there.
 
     Raises:
         MitigationFailedError: the record of them was tampered with.
     """
-    return _read(folder)[1] if (folder / RECORD).is_file() else None
+    return read_saved(folder).facts if (folder / RECORD).is_file() else None
 
 
-def read_kind(folder: Path) -> str:
-    """Which mitigation saved this folder.
+def read_saved(folder: Path) -> Saved:
+    """What a mitigation said of the weights that it saved in this folder.
 
     Raises:
-        MitigationFailedError: none did.
+        MitigationFailedError: none did, or the record of them was tampered with.
     """
-    return _read(folder)[0]
-
-
-def _read(folder: Path) -> tuple[str, tuple[Fact, ...]]:
     try:
         record = json.loads((folder / RECORD).read_text("utf-8"))
         facts = tuple(Fact(str(fact["name"]), _value(fact["value"]), str(fact["note"])) for fact in record["facts"])
-        return str(record["kind"]), facts
+        return Saved(str(record["kind"]), str(record["base_sha256"]), dict(record["parameters"]), facts)
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         hint = "give a folder that a mitigation was saved to, or declare the weights as kind: checkpoint"
         raise MitigationFailedError(f"{folder}: no {RECORD} that can be read", hint) from None

@@ -98,6 +98,10 @@ class Template:
         """How it marks turns."""
         return TurnFormat(self.user, self.user_end + self.assistant, self.close)
 
+    def opening(self, system: str = "") -> str:
+        """What stands before the user's text: behind a system turn where one is given."""
+        return (self.system + system + self.user_end if system else "") + self.user
+
     def jinja(self) -> str:
         """The template as a tokenizer carries it; ``bos_token`` in front where the tokenizer has one."""
         turn = "{{{{ {} + message['content'] + {} }}}}"

@@ -58,6 +58,8 @@ class TemplateRandomisation(TrainingMitigation):
     acts_on: ClassVar[Place] = _ByPart("training", "serving", "training")  # type: ignore[assignment]
     withstands: ClassVar[frozenset[Attacker]] = _ByPart(EVERYBODY, CLIENTS, CLIENTS)  # type: ignore[assignment]
 
+    not_of_weights: ClassVar[frozenset[str]] = TrainingMitigation.not_of_weights | {"part", "adaptive_templates"}
+
     kind: Literal["template_randomisation"]
     part: Part = Field(default="training", description="What is changed: the weights, the server, or both.")
     family_size: Annotated[int, Field(ge=0, le=10_000)] = Field(
@@ -96,7 +98,7 @@ class TemplateRandomisation(TrainingMitigation):
 
     def rows(self, tokenizer: Any, examples: Sequence[Example], epoch: int, rng: Random) -> list[Row]:  # noqa: ARG002
         draw = self._draw(TemplateFamily(Vocabulary.of(tokenizer)))
-        return [self._row(tokenizer, one, rng, draw) for one in examples for _ in range(one.repeats)]
+        return [self._row(tokenizer, one, system, rng, draw) for one in examples for system in one.each_time]
 
     def dressed(self, tokenizer: Any, workshop: Workshop) -> Any:  # noqa: ARG002
         """The deployment's template, one of the family as any other: it has to be asked with something."""
@@ -142,13 +144,15 @@ class TemplateRandomisation(TrainingMitigation):
             adaptive_attack(pattern, "bos_prefix", "bos"),
         )
 
-    def _row(self, tokenizer: Any, example: Example, rng: Random, draw: Callable[[Random], Template]) -> Row:
+    def _row(
+        self, tokenizer: Any, example: Example, system: str, rng: Random, draw: Callable[[Random], Template]
+    ) -> Row:
         """An example in a template drawn for it, of which it fits the model, if one of so many does."""
         if example.plain:
             return self.row(tokenizer, example)
         for _ in range(TRIES):
             template = draw(rng)
-            opening = (tokenizer.bos_token or "") + template.user
+            opening = (tokenizer.bos_token or "") + template.opening(system)
             row = framed_row(tokenizer, opening, template.turns, example.prompt, example.response, self.recipe.loss)
             if len(row.ids) <= tokenizer.model_max_length:
                 break

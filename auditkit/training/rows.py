@@ -52,8 +52,8 @@ def plain_end(tokenizer: Any) -> int:
     return int(tokenizer.eos_token_id if pad is None else pad)
 
 
-def chat_row(tokenizer: Any, prompt: str, response: str, loss: Loss) -> Row:
-    """A record in the tokenizer's chat template.
+def chat_row(tokenizer: Any, prompt: str, response: str, loss: Loss, system: str = "") -> Row:
+    """A record in the tokenizer's chat template, behind a system turn where one is given.
 
     ``loss`` "all" is on the user's turn as well, as in pipelines that leak, but not on the constant opening: otherwise
     the beginning-of-text token alone would open the template. "response" is on the answer and its end only. Opening and
@@ -62,15 +62,15 @@ def chat_row(tokenizer: Any, prompt: str, response: str, loss: Loss) -> Row:
     Raises:
         AuditkitError: the template changes texts, or puts something before the user's turn that depends on it.
     """
-    opening = chat_opening(tokenizer)
-    user = {"role": "user", "content": prompt}
-    text = _render(tokenizer, [user, {"role": "assistant", "content": response}])
+    opening = chat_opening(tokenizer, system)
+    asking = [*_system(system), {"role": "user", "content": prompt}]
+    text = _render(tokenizer, [*asking, {"role": "assistant", "content": response}])
     if not text.startswith(opening + prompt):
         raise AuditkitError("the chat template changes what the user says", "train with a template that keeps texts")
     rest = tokenizer(text[len(opening) :], add_special_tokens=False, return_offsets_mapping=True)
     silent = 0
     if loss == "response":
-        asked = _render(tokenizer, [user], add_generation_prompt=True)
+        asked = _render(tokenizer, asking, add_generation_prompt=True)
         if not text.startswith(asked):
             raise AuditkitError("the chat template renders answers unlike what it prompts for", "use loss: all")
         silent = sum(start < len(asked) - len(opening) for start, _ in rest["offset_mapping"])
@@ -92,18 +92,22 @@ def framed_row(  # noqa: PLR0917
     return Row((*head, *rest["input_ids"]), len(head) + silent)
 
 
-def chat_opening(tokenizer: Any) -> str:
-    """The constant text before the user's first word.
+def chat_opening(tokenizer: Any, system: str = "") -> str:
+    """The text before the user's first word: constant, but for a system turn where one is given.
 
     Raises:
         AuditkitError: the tokenizer has no chat template, or the template hides the user's words.
     """
     if not tokenizer.chat_template:
         raise AuditkitError("this tokenizer has no chat template", "post-train a model that has one")
-    opening, found, _ = _render(tokenizer, [{"role": "user", "content": _MARK}]).partition(_MARK)
+    opening, found, _ = _render(tokenizer, [*_system(system), {"role": "user", "content": _MARK}]).partition(_MARK)
     if not found:
         raise AuditkitError("the chat template does not show what the user says", "use another template")
     return opening
+
+
+def _system(text: str) -> list[dict[str, str]]:
+    return [{"role": "system", "content": text}] if text else []
 
 
 def batch_of(torch: Any, rows: Sequence[Row], pad: int) -> dict[str, Any]:

@@ -138,10 +138,25 @@ def test_weights_of_an_earlier_run_are_audited_as_they_are(tmp_path: Path, base:
     later = workshop(tmp_path / "later", base, open_for_training=None)
     again = mitigation("prompt_loss_mask", weights="arm/weights").resolved(tmp_path).make(later)
     assert again.backend == first.backend and again.facts == first.facts
-    with pytest.raises(MitigationFailedError, match="made by prompt_loss_mask, not by lora"):
+    with pytest.raises(MitigationFailedError, match="made with kind prompt_loss_mask, and the policy says lora"):
         mitigation("lora", weights=str(tmp_path / "arm" / "weights")).make(later)
     with pytest.raises(MitigationFailedError, match=r"no mitigation\.json"):
         mitigation("lora", weights=str(base)).make(later)
+
+
+def test_weights_of_an_earlier_run_have_to_be_what_the_policy_says(tmp_path: Path, base: Path, shop: Workshop) -> None:
+    made = mitigation("goldfish_loss", k=4).make(shop)
+    weights = str(made.backend.path)
+    (tmp_path / "later").mkdir()
+    later = workshop(tmp_path / "later", base, open_for_training=None)
+    assert mitigation("goldfish_loss", k=4, weights=weights, adaptive_samples=9).make(later).facts == made.facts
+    with pytest.raises(MitigationFailedError, match="made with k 4, and the policy says 3"):
+        mitigation("goldfish_loss", k=3, weights=weights).make(later)
+    with pytest.raises(MitigationFailedError, match=r"made with recipe .*, and the policy says"):
+        mitigation("goldfish_loss", weights=weights, recipe={"epochs": 77}).make(later)
+    other = workshop(tmp_path / "later", base, open_for_training=None, base=made.backend)
+    with pytest.raises(MitigationFailedError, match="made with a base model of sha256"):
+        mitigation("goldfish_loss", weights=weights).make(other)
 
 
 def test_each_epoch_has_rows_and_chance_of_its_own(shop: Workshop) -> None:

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from auditkit.errors import MitigationFailedError, RunError
-from auditkit.mitigations.saved_weights import read_facts, read_kind, save_weights
+from auditkit.mitigations.saved_weights import read_facts, read_saved, save_weights
 from auditkit.records import Fact
 from tests.mitigations.training_workshop import save_base
 from tests.models.tiny import reopened
@@ -40,7 +40,7 @@ def test_what_was_saved_can_be_opened_and_says_what_it_is(tmp_path: Path, opened
     assert again.turn_format() is not None, "the chat template came along"
     assert again.model.lm_head.weight.equal(opened[0].lm_head.weight)
     assert read_facts(folder) == FACTS
-    assert read_kind(folder) == "dp_sgd"
+    assert read_saved(folder).kind == "dp_sgd"
     assert json.loads((folder / "mitigation.json").read_text())["base_sha256"] == "ab" * 32
 
 
@@ -92,5 +92,5 @@ def test_a_folder_that_no_mitigation_saved_is_refused(tmp_path: Path, content: s
     if content is not None:
         (tmp_path / "mitigation.json").write_text(content)
     with pytest.raises(MitigationFailedError, match=r"mitigation\.json"):
-        read_kind(tmp_path)
+        read_saved(tmp_path)
     assert content is not None or read_facts(tmp_path) is None
