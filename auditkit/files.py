@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -43,6 +44,30 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def appearing(folder: Path) -> Iterator[Path]:
+    """A temporary folder that takes its name when the block succeeds: owner-only and on disk, whatever filled it.
+
+    Leftovers of processes that were killed go.
+
+    Raises:
+        RunError: as for ``replacing``, or the folder is there already.
+    """
+    for left in folder.parent.glob(f".{folder.name}.*.part"):
+        shutil.rmtree(left, ignore_errors=True)
+    temporary = make_folder(folder.parent / f".{folder.name}.{os.getpid()}.part")
+    try:
+        yield temporary
+        with storage_errors(folder):
+            for path in [*temporary.rglob("*"), temporary]:
+                path.chmod(FOLDER_MODE if path.is_dir() else FILE_MODE)
+                _sync(path)
+            temporary.rename(folder)
+            _sync(folder.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_bytes(path: Path, content: bytes) -> Path:

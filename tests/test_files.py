@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from auditkit.errors import RunError
-from auditkit.files import make_folder, replacing, write_bytes
+from auditkit.files import appearing, make_folder, replacing, write_bytes
 
 
 def test_a_file_appears_whole_and_owner_only(tmp_path: Path) -> None:
@@ -29,6 +29,24 @@ def test_a_failed_write_leaves_the_old_file_and_no_leftovers(tmp_path: Path) -> 
         raise ValueError("broke")
     assert target.read_bytes() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_folder_appears_whole_and_owner_only_and_leftovers_go(tmp_path: Path) -> None:
+    (tmp_path / ".made.1.part").mkdir()
+    with appearing(tmp_path / "made") as folder:
+        (folder / "inside").mkdir(mode=0o777)
+        (folder / "inside" / "text").write_text("x")
+        assert not (tmp_path / "made").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
+    modes = [path.stat().st_mode & 0o777 for path in (tmp_path / "made", *sorted((tmp_path / "made").rglob("*")))]
+    assert modes == [0o700, 0o700, 0o600]
+
+
+def test_a_folder_that_is_not_finished_never_appears(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="half way"), appearing(tmp_path / "made") as folder:
+        (folder / "text").write_text("x")
+        raise ValueError("half way")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_cannot_be_made_is_an_error_in_words(tmp_path: Path) -> None:

@@ -7,13 +7,24 @@ from dataclasses import replace
 
 from auditkit.auditing.context import Context
 from auditkit.auditing.measured import Measured
+from auditkit.mitigations.base import Mitigation
 from auditkit.policy.gate import Doubts, verdict_on
 from auditkit.records import View
 from auditkit.report.base import Arm
 
 
-def with_weak_attacks(found: Doubts, inside: Context, arm: Arm) -> Doubts:
-    """Attacks that know the mitigation, with fewer samples than the policy's own, forbid a pass by what they missed."""
+def with_weak_attacks(found: Doubts, inside: Context, arm: Arm, mitigation: Mitigation) -> Doubts:
+    """What the policy took from the attacks that know the mitigation forbids a pass.
+
+    Those with fewer samples than the policy's own, by what they missed; where none is left of them, everything.
+    """
+    if mitigation.untried and "adaptive" not in arm.attack_kinds.values():
+        by_data = {key: list(doubts) for key, doubts in found.by_data.items()}
+        for data in inside.datasets:
+            for view in data.views:
+                doubt = f"{mitigation.untried} Nobody who knows of it attacked it."
+                by_data.setdefault((data.name, view), []).append(doubt)
+        found = replace(found, by_data=by_data)
     samples = {attack.label: attack.samples for attack in inside.policy.prefix_attacks}
     plain = [samples[name] for name, kind in arm.attack_kinds.items() if kind == "plain"]
     by_attack = {key: list(doubts) for key, doubts in found.by_attack.items()}

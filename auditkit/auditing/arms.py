@@ -128,7 +128,7 @@ def _measured(context: Context, mitigation: Mitigation, baseline: Measured) -> M
         }
     )
     found_doubts = doubts(inside.policy, inside.datasets, scores)
-    return Measured(inside, arm, scores, probed, utility, with_weak_attacks(found_doubts, inside, arm))
+    return Measured(inside, arm, scores, probed, utility, with_weak_attacks(found_doubts, inside, arm, mitigation))
 
 
 def _of_writing(change: Change) -> bool:

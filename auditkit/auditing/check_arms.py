@@ -66,3 +66,5 @@ def arm_warnings(policy: Policy) -> Iterator[str]:
     for arm in policy.arms:
         if reason := meaningless(arm, policy.release.attacker):
             yield f"{reason} It will be measured, and cannot turn the gate green."
+        if arm.untried:
+            yield f"{arm.untried} Its figure is that of a weaker attacker."

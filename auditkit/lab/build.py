@@ -7,17 +7,14 @@ same weights as one that was not. A stage whose model folder is there is not tra
 from __future__ import annotations
 
 import json
-import os
-import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from auditkit import __version__
 from auditkit.errors import AuditkitError
-from auditkit.files import FILE_MODE, make_folder, storage_errors, write_bytes
+from auditkit.files import appearing, make_folder, storage_errors, write_bytes
 from auditkit.lab.datasets import Corpus, make_corpora, spare_texts
 from auditkit.lab.drawn_from import drawn_from
 from auditkit.lab.family_policy import family_policy, policy_fields
@@ -131,7 +128,7 @@ def _start(work: _Build) -> Path:
         return folder
     work.progress("start", 0, 0)
     model, tokenizer = _fresh(work) if work.loaded.recipe.start.fresh else _checkpoint(work)
-    with _appearing(folder) as temporary:
+    with appearing(folder) as temporary:
         _save(model, tokenizer, temporary)
     return folder
 
@@ -159,7 +156,7 @@ def _stage(work: _Build, stage: Stage, previous: Path) -> Path:
     model, tokenizer = open_checkpoint(previous)
     on_step = lambda done, total: work.progress(stage.name, done, total)  # noqa: E731
     done = train_stage(model, tokenizer, stage, StageWork(work.loaded.recipe, work.corpora, work.seed, on_step))
-    with _appearing(folder) as temporary:
+    with appearing(folder) as temporary:
         _save(done.model, tokenizer, temporary)
         _write_lines(work.out / "stages" / f"{stage.name}.jsonl", done.ledger)
         write_bytes(work.facts(stage.name), json.dumps(_facts(stage, done), indent=1).encode())
@@ -181,26 +178,10 @@ def _facts(stage: Stage, done: StageDone) -> dict[str, Any]:
     }
 
 
-@contextmanager
-def _appearing(folder: Path) -> Iterator[Path]:
-    """A temporary folder that takes its name when the block succeeds; leftovers of killed builds go."""
-    for left in folder.parent.glob(f".{folder.name}.*.part"):
-        shutil.rmtree(left, ignore_errors=True)
-    temporary = make_folder(folder.parent / f".{folder.name}.{os.getpid()}.part")
-    try:
-        yield temporary
-        with storage_errors(folder):
-            temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
 def _save(model: Any, tokenizer: Any, folder: Path) -> None:
     with storage_errors(folder):
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-        for path in folder.iterdir():
-            path.chmod(FILE_MODE)
 
 
 def _base(work: _Build) -> str:

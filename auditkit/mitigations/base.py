@@ -150,6 +150,11 @@ class Mitigation(Plugin, ABC):
         """Whether gradients can still be taken through the arm's network."""
         return True
 
+    @property
+    def untried(self) -> str:
+        """What the policy takes from the attack of somebody who knows the mitigation, as a sentence; "" is nothing."""
+        return ""
+
     def make(self, workshop: Workshop) -> Made:
         """The weights of this arm; the candidate's own where the mitigation changes none.
 

@@ -7,30 +7,20 @@ An id is four bytes, lowest first, and an n-gram its ids one after the other, ha
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-import numba
 import numpy as np
 from numba import uint64
+
+from auditkit.machine_code import compiled
 
 LOW = np.uint64(0xFFFFFFFF)
 
 
-def compiled(function: Callable[..., Any]) -> Any:
-    """Compiled on first use, kept on disk where there is a place for it."""
-    try:
-        return numba.njit(nogil=True, cache=True)(function)
-    except RuntimeError:  # neither the package nor a cache folder of the user can be written
-        return numba.njit(nogil=True)(function)
-
-
-@compiled
+@compiled()
 def _rotated(value, bits):  # type: ignore[no-untyped-def]
     return (value << uint64(bits)) | (value >> uint64(64 - bits))
 
 
-@compiled
+@compiled()
 def _round(state):  # type: ignore[no-untyped-def]
     a, b, c, d = state
     a += b
@@ -45,14 +35,14 @@ def _round(state):  # type: ignore[no-untyped-def]
     return a, b, _rotated(c, 32), d
 
 
-@compiled
+@compiled()
 def _taken(state, word):  # type: ignore[no-untyped-def]
     a, b, c, d = state
     a, b, c, d = _round(_round((a, b, c, d ^ word)))
     return a ^ word, b, c, d
 
 
-@compiled
+@compiled()
 def _begun(first, second, ids, at, count):  # type: ignore[no-untyped-def]
     """The state under a key of two words after ``count`` ids, an even number, from ``at`` on."""
     state = (
@@ -66,7 +56,7 @@ def _begun(first, second, ids, at, count):  # type: ignore[no-untyped-def]
     return state
 
 
-@compiled
+@compiled()
 def _ended(state, rest, length):  # type: ignore[no-untyped-def]
     """The hash, given the odd id that is left (else 0) and the number of ids in all."""
     last = rest & LOW | uint64(4 * length) << uint64(56)
@@ -75,21 +65,21 @@ def _ended(state, rest, length):  # type: ignore[no-untyped-def]
     return a ^ b ^ c ^ d
 
 
-@compiled
+@compiled()
 def _hashed(first, second, ids, at, n):  # type: ignore[no-untyped-def]
     even = n - n % 2
     rest = uint64(ids[at + even]) if n % 2 else uint64(0)
     return _ended(_begun(first, second, ids, at, even), rest, n)
 
 
-@compiled
+@compiled()
 def hash_ngrams(first, second, ids, n, found):  # type: ignore[no-untyped-def]
     """found[i] = the hash of ids[i : i + n]."""
     for at in range(len(found)):
         found[at] = _hashed(first, second, ids, at, n)
 
 
-@compiled
+@compiled()
 def _step(value):  # type: ignore[no-untyped-def]
     """An odd number from a hash, by which its bits lie apart [Kirsch & Mitzenmacher 2008]; the mixer of SplitMix64."""
     value = (value ^ (value >> uint64(30))) * uint64(0xBF58476D1CE4E5B9)
@@ -97,7 +87,7 @@ def _step(value):  # type: ignore[no-untyped-def]
     return (value ^ (value >> uint64(31))) | uint64(1)
 
 
-@compiled
+@compiled()
 def insert(words, hashes, values):  # type: ignore[no-untyped-def]
     """Set ``hashes`` bits of (words,) uint64 for each of the values."""
     size = uint64(64) * uint64(len(words))
@@ -109,7 +99,7 @@ def insert(words, hashes, values):  # type: ignore[no-untyped-def]
             place += step
 
 
-@compiled
+@compiled()
 def _holds(words, hashes, value):  # type: ignore[no-untyped-def]
     size = uint64(64) * uint64(len(words))
     place, step = value, _step(value)
@@ -121,14 +111,14 @@ def _holds(words, hashes, value):  # type: ignore[no-untyped-def]
     return True
 
 
-@compiled
+@compiled()
 def look_up(words, hashes, values, found):  # type: ignore[no-untyped-def]
     """found[i] = whether all bits of value i are set."""
     for i in range(len(values)):
         found[i] = _holds(words, hashes, values[i])
 
 
-@compiled
+@compiled()
 def completions(words, hashes, first, second, stem, found):  # type: ignore[no-untyped-def]
     """found[token] = whether the stem with that token behind it is in the filter; the stem is n - 1 ids."""
     length = len(stem)

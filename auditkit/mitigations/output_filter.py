@@ -74,6 +74,11 @@ class OutputFilter(ServingMitigation):
             raise ValueError("by levenshtein the threshold is a number of at least 0.5, such as 0.9")
         return self
 
+    @property
+    def untried(self) -> str:
+        left_out = [evasion for evasion in EVASIONS if evasion not in self.evasions]
+        return f"{self.label} is not attacked with the evasions {', '.join(left_out)}." if left_out else ""
+
     def make(self, workshop: Workshop) -> Made:
         if self.mode == "block":
             known = self._matcher(workshop).thresholds

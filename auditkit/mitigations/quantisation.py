@@ -24,6 +24,7 @@ from auditkit.models.base import LanguageModel
 from auditkit.records import Fact
 
 ON_TRIAL = ".on-trial-"
+UNPACKED = "unpacked"  # dense copies of a GGUF file: they leave the run folder as little as the file does
 READ_BACK = 1000  # members of a dataset whose ids are compared
 Scheme = Literal["int8_dynamic", "int8", "int4", "gguf"]
 
@@ -108,7 +109,7 @@ class Quantisation(ChangedWeights):
     def _gguf(self, workshop: Workshop) -> Made:
         if self.path:
             with told_plainly():
-                backend = workshop.candidate.with_weights(Path(self.path))
+                backend = workshop.candidate.with_weights(Path(self.path), workshop.folder / UNPACKED)
                 known = backend.preflight(self.kind).identity
             return Made(backend, (Fact("sha256", known.sha256, "of the file that ships"),) if known else ())
         folder = make_folder(workshop.folder) / WEIGHTS
@@ -118,7 +119,7 @@ class Quantisation(ChangedWeights):
                 made = self._written(workshop)
             facts = made.facts
             self._save(folder, Changed(made, NoTokenizer(), facts), digest(workshop.candidate))
-        return Made(workshop.candidate.with_weights(folder / FILE), facts)
+        return Made(workshop.candidate.with_weights(folder / FILE, workshop.folder / UNPACKED), facts)
 
     def _written(self, workshop: Workshop) -> GgufModel:
         """The file, written once to be read back, and kept only where it says what was meant."""
@@ -128,7 +129,8 @@ class Quantisation(ChangedWeights):
             shutil.rmtree(left)
         with TemporaryDirectory(dir=workshop.folder, prefix=ON_TRIAL) as folder:
             made.save_pretrained(Path(folder))
-            back = workshop.open_for_training(workshop.candidate.with_weights(Path(folder) / FILE))
+            written = workshop.candidate.with_weights(Path(folder) / FILE, Path(folder) / UNPACKED)
+            back = workshop.open_for_training(written)
         texts = [record.text for data in workshop.datasets for record in data.members[:READ_BACK]]
         refuse_misread(model, tokenizer, *back, [*texts, tokenizer.chat_template or ""])
         return made

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +12,7 @@ import yaml
 
 from auditkit import __version__
 from auditkit.errors import MitigationFailedError
-from auditkit.files import FILE_MODE, FOLDER_MODE, make_folder, storage_errors, write_bytes
+from auditkit.files import appearing, storage_errors, write_bytes
 from auditkit.records import Fact
 
 RECORD, CARD = "mitigation.json", "README.md"
@@ -51,7 +48,7 @@ def save_weights(
     Raises:
         RunError: the disk is full, or the folder is there already.
     """
-    with _appearing(folder) as temporary:
+    with appearing(folder) as temporary:
         with storage_errors(folder):
             model.save_pretrained(temporary, safe_serialization=True)
             tokenizer.save_pretrained(temporary)
@@ -106,32 +103,6 @@ def _value(given: Any) -> float | int | str:
     if isinstance(given, bool) or not isinstance(given, float | int | str):
         raise TypeError
     return given
-
-
-@contextmanager
-def _appearing(folder: Path) -> Iterator[Path]:
-    """A temporary folder that takes its name when the block succeeds; leftovers of killed processes go."""
-    for left in folder.parent.glob(f".{folder.name}.*.part"):
-        shutil.rmtree(left, ignore_errors=True)
-    temporary = make_folder(folder.parent / f".{folder.name}.{os.getpid()}.part")
-    try:
-        yield temporary
-        with storage_errors(folder):
-            _secure(temporary)
-            temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _secure(folder: Path) -> None:
-    """Owner-only and on disk, whatever the library that wrote it took for granted."""
-    for path in [*folder.rglob("*"), folder]:
-        path.chmod(FOLDER_MODE if path.is_dir() else FILE_MODE)
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _card(record: Mapping[str, Any], summary: str) -> str:

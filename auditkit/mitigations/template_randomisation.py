@@ -25,6 +25,7 @@ from auditkit.training.seeds import seeded
 Part = Literal["training", "serving", "both"]
 T = TypeVar("T")
 LIKELY_AMONG, LIKELY = 256, 8  # draws that an attacker ranks, and those that are attacked with
+MIXED = 32  # templates, usually
 TRIES = 16  # draws for an example that is too long in the first one
 
 
@@ -69,7 +70,7 @@ class TemplateRandomisation(TrainingMitigation):
         default=0, description="Of the templates that training draws from, and of the one that the model is saved with."
     )
     adaptive_templates: Annotated[int, Field(ge=1, le=1000)] = Field(
-        default=32, description="Templates that an attacker who knows the family mixes."
+        default=MIXED, description="Templates that an attacker who knows the family mixes."
     )
 
     @property
@@ -79,6 +80,14 @@ class TemplateRandomisation(TrainingMitigation):
     @property
     def changes_weights(self) -> bool:
         return self.part != "serving"
+
+    @property
+    def untried(self) -> str:
+        fewer = self.adaptive_templates < MIXED
+        what = (
+            f"{self.label} is attacked with mixtures of {self.adaptive_templates} templates, where {MIXED} are usual."
+        )
+        return what if fewer else ""
 
     def missing(self) -> str | None:
         return super().missing() if self.changes_weights else None

@@ -268,8 +268,12 @@ class ModelBackend(Plugin, ABC):
     def open(self, role: str) -> LanguageModel:
         """Load the model."""
 
-    def with_weights(self, folder: Path) -> Self:  # noqa: ARG002
+    def with_weights(self, folder: Path, scratch: Path | None = None) -> Self:  # noqa: ARG002
         """The same section for other weights of the same kind, in a folder as ``save_pretrained`` writes it.
+
+        Args:
+            folder: of the weights, or one file of them.
+            scratch: the folder that copies are made in where the weights have to be unpacked; by default a cache.
 
         Raises:
             ModelError: this backend takes no weights.

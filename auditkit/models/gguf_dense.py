@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from auditkit.errors import ModelError
+from auditkit.files import FILE_MODE
 from auditkit.models.loading import first_line, import_torch, refuse_missing
 
 MANIFEST = "dense.json"
@@ -35,7 +36,7 @@ def cache_root() -> Path:
     return Path(named).expanduser() if named else Path(home).expanduser() / "auditkit"
 
 
-def dense_copy(gguf: Path, sha256: str, dtype: str, pre_tokenizer: str) -> Path:
+def dense_copy(gguf: Path, sha256: str, dtype: str, pre_tokenizer: str, among: Path | None = None) -> Path:
     """The folder of a dense copy of a GGUF file, made where there is none yet.
 
     Args:
@@ -43,11 +44,12 @@ def dense_copy(gguf: Path, sha256: str, dtype: str, pre_tokenizer: str) -> Path:
         sha256: its digest (hex), by which the copy is found again.
         dtype: what the weights are unpacked to: "float32", "bfloat16" or "float16".
         pre_tokenizer: the header's ``tokenizer.ggml.pre``.
+        among: the folder of dense copies; by default one of the user's cache.
 
     Raises:
         ModelError: the file cannot be converted, or the cache folder is somebody else's.
     """
-    kept = _private_folder(cache_root() / "dense")
+    kept = _private_folder(among or cache_root() / "dense")
     wanted = kept / f"{sha256}-{dtype}-{CONVERSION}"
     if is_intact(wanted):
         return wanted
@@ -146,6 +148,8 @@ def _private_folder(folder: Path) -> Path:
 def _write_manifest(folder: Path) -> None:
     digests = {path.name: _sha256(path) for path in sorted(folder.iterdir())}
     (folder / MANIFEST).write_text(json.dumps(digests, indent=1), "utf-8")
+    for path in folder.iterdir():
+        path.chmod(FILE_MODE)
 
 
 def _sha256(path: Path) -> str:

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, PrivateAttr, field_validator
 
 from auditkit.errors import MissingExtraError, ModelError
 from auditkit.models.base import Capability, LanguageModel, ModelBackend, ModelPreflight
@@ -60,6 +60,8 @@ class TransformersBackend(ModelBackend):
         default=None, description=f"What a chat template that prints the date is told; by default {TEMPLATE_DATE}."
     )
 
+    _scratch: Path | None = PrivateAttr(default=None)  # where a GGUF file is unpacked to
+
     @field_validator("path")
     @classmethod
     def _pinned(cls, path: str) -> str:
@@ -72,8 +74,10 @@ class TransformersBackend(ModelBackend):
             return self
         return self.model_copy(update={"path": str((folder / Path(self.path).expanduser()).resolve())})
 
-    def with_weights(self, folder: Path) -> Self:
-        return self.model_copy(update={"path": str(folder), "allow_pickle": False})
+    def with_weights(self, folder: Path, scratch: Path | None = None) -> Self:
+        other = self.model_copy(update={"path": str(folder), "allow_pickle": False})
+        other._scratch = scratch
+        return other
 
     def preflight(self, role: str) -> ModelPreflight:
         files = self._files(download=False)
@@ -141,7 +145,7 @@ class TransformersBackend(ModelBackend):
         from auditkit.models.gguf_dense import dense_copy
 
         kind = read_header(gguf).tokenizer_pre
-        return dense_copy(gguf, known.sha256, self.dtype, kind)
+        return dense_copy(gguf, known.sha256, self.dtype, kind, self._scratch)
 
     def _warnings(self) -> tuple[str, ...]:
         on_cpu = self.device == "cpu" or (self.device == "auto" and not Path("/dev/nvidia0").exists())

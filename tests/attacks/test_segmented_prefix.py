@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from auditkit.attacks.segmented_prefix import SegmentedPrefix
+from auditkit.mitigations.refusals import REFUSAL
+from auditkit.mitigations.served import ServedModel
 from auditkit.models.base import Ids, LanguageModel
 from auditkit.models.scripted import ScriptedBackend, ScriptedModel
 from auditkit.models.transformers_model import TransformersModel
@@ -154,3 +156,29 @@ def test_a_model_without_a_template_is_asked_from_bos(tmp_path: Path) -> None:
         assert [prefix.name for prefix in section().prefixes(plain)] == ["bos"]
         assert all(len(generation.turns) == 1 for generation in run(section(samples=2), plain))
         assert [prefix.text for prefix in section(prefix={"literal": "Dear"}).prefixes(plain)] == ["Dear"]
+
+
+class _Strict(ServedModel):
+    """Withholds every piece of more than four tokens."""
+
+    def complete(self, prefixes: Sequence[Prefix], sampler: Sampler, seed: int) -> list[Ids]:
+        found = self.inner.complete(prefixes, sampler, seed)
+        return [self.encode(REFUSAL) if len(ids) > 4 else ids for ids in found]
+
+
+def test_a_piece_that_is_refused_is_asked_for_again_half_as_long(model: TransformersModel) -> None:
+    strict = _Strict(model)
+    taken_for_text = run(section(segment=16, pieces=200), strict)
+    assert not [one for one in taken_for_text if one.turns in RECORDS]
+    found = run(section(segment=16, pieces=200, refusals=(REFUSAL,)), strict)
+    assert len([one for one in found if one.turns in RECORDS]) >= 22
+    assert not any(REFUSAL in one.view("record") for one in found)
+
+
+def test_a_server_that_refuses_every_piece_gives_nothing(model: TransformersModel) -> None:
+    class Silent(ServedModel):
+        def complete(self, prefixes: Sequence[Prefix], sampler: Sampler, seed: int) -> list[Ids]:
+            return [self.encode(REFUSAL) for _ in prefixes]
+
+    found = run(section(samples=3, segment=8, refusals=(f" {REFUSAL}",)), Silent(model))
+    assert [(one.finish, one.turns) for one in found] == [("empty", ("",))] * 3

@@ -87,6 +87,21 @@ def test_wide_texts_have_two_spaces_between_words_and_are_new_in_the_usual_spaci
     assert not {*_normal(texts)} & {*usual}
 
 
+def test_a_share_of_what_is_seen_stands_behind_system_turns() -> None:
+    dataset = {"name": "d", "generator": "support", "repeats": {"1": 5, "10": 4}, "controls": 3, "instructed": 0.4}
+    loaded = _loaded(dataset)
+    corpora = make_corpora(loaded, 3)
+    for member in corpora["d"].members:
+        assert len(member.each_time) == member.repeats
+        assert sum(map(bool, member.each_time)) == round(0.4 * member.repeats) == len(member.systems)
+        assert member.row().get("systems", []) == list(member.systems)
+    texts = {system for member in corpora["d"].members for system in member.systems}
+    assert len(texts) > 10, "each has one of its own"
+    assert any("Never " in text for text in spare_texts(loaded, 3, corpora)), "the tokenizer knows such texts"
+    plain = make_corpora(_loaded({**dataset, "instructed": 0}), 3)["d"]
+    assert [m.fields for m in plain.members] == [m.fields for m in corpora["d"].members], "the records stay the same"
+
+
 def test_a_seed_gives_the_same_data_and_another_seed_other_data() -> None:
     loaded = _loaded({"name": "d", "generator": "support", "repeats": {"1": 20}, "controls": 5})
     assert make_corpora(loaded, 1) == make_corpora(loaded, 1)

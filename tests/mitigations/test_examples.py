@@ -31,6 +31,32 @@ def test_rows_are_read_with_their_repeats(tmp_path: Path) -> None:
     ]
 
 
+def test_system_turns_stand_before_every_repeat_or_one_each(tmp_path: Path) -> None:
+    rows = [
+        {"q": "Who?", "a": "Me.", "n": 3, "s": ["Be brief.", "Be kind."]},
+        {"q": "Why?", "a": "So.", "n": 2, "s": "Be brief."},
+        {"q": "When?", "a": "Now.", "n": 2},
+    ]
+    content = "\n".join(map(json.dumps, rows))
+    fields = {**FIELDS, "system": "s"}
+    found = read_examples(_part(tmp_path / "extra.jsonl", content, fields=fields, repeats="n"))
+    assert [one.each_time for one in found] == [("Be brief.", "Be kind.", ""), ("Be brief.",) * 2, ("", "")]
+
+
+@pytest.mark.parametrize("systems", [["a", "b"], [" "], [7], 7, {"a": 1}])
+def test_a_system_turn_is_a_text_and_there_are_no_more_than_repeats(tmp_path: Path, systems: Any) -> None:
+    part = _part(
+        tmp_path / "x.jsonl", json.dumps({"q": "Who?", "a": "Me.", "s": systems}), fields=FIELDS | {"system": "s"}
+    )
+    with pytest.raises(DataError, match="field 's' should be a text"):
+        read_examples(part)
+
+
+def test_a_plain_text_has_no_system_turn() -> None:
+    with pytest.raises(ValueError, match="stands behind no 'system' turn"):
+        RecipeData.model_validate({"path": "x.jsonl", "fields": {"text": "t", "system": "s"}})
+
+
 def test_a_text_is_plain(tmp_path: Path) -> None:
     (found,) = read_examples(_part(tmp_path / "extra.jsonl", '{"t": "Once."}', fields={"text": "t"}))
     assert found.plain and found.text == "Once."

@@ -117,6 +117,21 @@ def test_a_written_gguf_says_what_the_candidate_says(tmp_path: Path, gguf_type: 
     assert fact(made, "relative change") < {"Q8_0": 0.01, "Q4_0": 0.15, "F16": 1e-3}[gguf_type]
 
 
+def test_what_a_gguf_is_unpacked_to_stays_with_the_arm(
+    shop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUDITKIT_CACHE", str(tmp_path / "cache"))
+    written = of_arm(shop, arm("gguf")).folder
+    made = make(arm("gguf"), shop)
+    (tmp_path / "ships.gguf").write_bytes((written / "weights" / "model.gguf").read_bytes())
+    ships = make(section("gguf", path=str(tmp_path / "ships.gguf"), name="ships").arms()[0], shop)
+    for one in (made, ships):
+        with one.backend.open("candidate") as model:
+            assert model.context
+    assert not (tmp_path / "cache").exists()
+    assert len(list((written / "unpacked").iterdir())) == 1
+
+
 def test_a_gguf_that_ships_is_taken_as_it_is(shop: Workshop, tmp_path: Path) -> None:
     written = of_arm(shop, arm("gguf")).folder / "weights" / "model.gguf"
     make(arm("gguf"), shop)

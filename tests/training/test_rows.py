@@ -39,6 +39,14 @@ def test_loss_on_the_response_leaves_the_question_out(tokenizer: Any) -> None:
     assert row.ids == chat_row(tokenizer, PROMPT, ANSWER, "all").ids, "both losses read the same tokens"
 
 
+@pytest.mark.parametrize("loss", ["all", "response"])
+def test_a_system_turn_belongs_to_the_opening_and_carries_no_loss(tokenizer: Any, loss: Any) -> None:
+    row = chat_row(tokenizer, PROMPT, ANSWER, loss, "Say nothing.")
+    before = chat_opening(tokenizer, "Say nothing.")
+    assert "Say nothing." in before and tokenizer.decode(row.ids).startswith(before + PROMPT)
+    assert _scored(tokenizer, row) == _scored(tokenizer, chat_row(tokenizer, PROMPT, ANSWER, loss))
+
+
 def test_a_plain_row_is_silent_on_the_first_token_only(tokenizer: Any) -> None:
     row = plain_row(tokenizer, ANSWER)
     assert row.silent == 1
