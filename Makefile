@@ -48,11 +48,11 @@ lab-negative-knowledge: $(VENV)/.installed-lab
 
 # Every mitigation as an arm, on four models of the same recipe, two at a time: docs/mitigations.md. Interrupted, it goes on.
 lab-mitigations: $(VENV)/.installed-lab
-	$(MAKE) --no-print-directory -j2 $(addprefix lab-mitigations-seed-,0 1 2 3)
-	$(BIN)/auditkit lab mitigations mitigations --seeds 4 --out reports/lab/mitigations
+	$(MAKE) --no-print-directory -j2 $(addprefix lab-mitigations-seed-,0 1 2)
+	$(BIN)/auditkit lab mitigations mitigations --seeds 3 --out reports/lab/mitigations
 
 lab-mitigations-seed-%: $(VENV)/.installed-lab
-	OMP_NUM_THREADS=1 $(BIN)/auditkit lab mitigations mitigations --seeds 4 --seed-only $* --out reports/lab/mitigations
+	OMP_NUM_THREADS=1 $(BIN)/auditkit lab mitigations mitigations --seeds 3 --seed-only $* --out reports/lab/mitigations
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks

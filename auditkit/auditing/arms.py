@@ -101,7 +101,7 @@ def _measured(context: Context, mitigation: Mitigation, baseline: Measured) -> M
             known = model if mitigation.changes_weights else RecordedModel(model, baseline.context)
             return mitigation.serve(known, shop)
 
-        with OpenModel(made.backend, "candidate", served) as opened:
+        with OpenModel(made.backend, "candidate", served, probed_bare=mitigation.probed_bare) as opened:
             generate(inside, opened)
             if mitigation.changes_weights:
                 ask_candidate(inside, opened)

@@ -35,8 +35,8 @@ def read_likelihoods(context: Context, opened: OpenModel, role: Role, around: Su
                 for corpus in (data.members, data.controls):
                     path = likelihoods_path(context, reading, shared.name, corpus)
                     if not path.exists() and applies(corpus, reading.rendering):
-                        prefix = prefix_for(opened.weights, reading.under, shared)
-                        _Pass(context, reading, opened.weights, prefix, around.turns).write(corpus, path)
+                        prefix = prefix_for(opened.probed, reading.under, shared)
+                        _Pass(context, reading, opened.probed, prefix, around.turns).write(corpus, path)
 
 
 def likelihoods_path(context: Context, reading: Reading, prefix: str, corpus: Corpus) -> Path:

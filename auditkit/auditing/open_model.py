@@ -13,11 +13,17 @@ class OpenModel:
     """A context manager around a declared model; leaving it frees the weights, where they were loaded."""
 
     def __init__(
-        self, backend: ModelBackend, role: str, served: Callable[[LanguageModel], LanguageModel] = lambda model: model
+        self,
+        backend: ModelBackend,
+        role: str,
+        served: Callable[[LanguageModel], LanguageModel] = lambda model: model,
+        *,
+        probed_bare: bool = False,
     ) -> None:
         self.backend = backend
         self.role = role
         self._served = served
+        self._probed_bare = probed_bare
         self._opened: LanguageModel | None = None
         self._model: LanguageModel | None = None
 
@@ -25,12 +31,16 @@ class OpenModel:
     def model(self) -> LanguageModel:
         """The loaded model, as whoever attacks it meets it."""
         if self._model is None:
-            self._model = self._served(self.weights)
+            self._model = self._served(self._weights)
         return self._model
 
     @property
-    def weights(self) -> LanguageModel:
-        """The loaded model with nothing in front of it: what probes read, for no client of a server could."""
+    def probed(self) -> LanguageModel:
+        """The loaded model as probes read it: with nothing in front where ``probed_bare`` says so."""
+        return self._weights if self._probed_bare else self.model
+
+    @property
+    def _weights(self) -> LanguageModel:
         if self._opened is None:
             self._opened = self.backend.open(self.role)
         return self._opened

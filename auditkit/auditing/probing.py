@@ -87,7 +87,7 @@ def _observe(context: Context, candidate: OpenModel, data: PreparedDataset, evid
         if not isinstance(probe, ModelProbe) or path.exists() or probe.not_for(evidence):
             continue
         with context.progress.stage(f"{probe.label} on {data.name}", 1, "probes") as stage:
-            write_observation(path, probe.observe(candidate.weights, evidence))
+            write_observation(path, probe.observe(candidate.probed, evidence))
             stage.advance(1)
         context.log.append("observed", probe=probe.label, dataset=data.name)
 

@@ -81,7 +81,7 @@ def surroundings(context: Context, candidate: OpenModel) -> Surroundings:
     """Asked of the candidate once, then kept: the base model's passes may be resumed without it."""
     path = context.run.prefixes_file()
     if not path.exists():
-        found = _asked(context.policy, candidate.weights)
+        found = _asked(context.policy, candidate.probed)
         write_bytes(path, json.dumps(asdict(found), ensure_ascii=False, indent=1).encode())
     kept: dict[str, Any] = json.loads(path.read_bytes())
     prefixes = {under: [SharedPrefix(**prefix) for prefix in found] for under, found in kept["prefixes"].items()}

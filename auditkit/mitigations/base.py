@@ -151,6 +151,11 @@ class Mitigation(Plugin, ABC):
         return True
 
     @property
+    def probed_bare(self) -> bool:
+        """Whether probes read the weights with no server in front: where that one is no part of what was changed."""
+        return False
+
+    @property
     def untried(self) -> str:
         """What the policy takes from the attack of somebody who knows the mitigation, as a sentence; "" is nothing."""
         return ""

@@ -82,6 +82,11 @@ class TemplateRandomisation(TrainingMitigation):
         return self.part != "serving"
 
     @property
+    def probed_bare(self) -> bool:
+        # Likelihoods are no client's to see; and what probes keep of their prefixes would tell the secret template.
+        return self.part == "both"
+
+    @property
     def untried(self) -> str:
         fewer = self.adaptive_templates < MIXED
         what = (

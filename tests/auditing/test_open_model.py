@@ -8,7 +8,7 @@ from auditkit.models.base import LanguageModel
 from auditkit.models.scripted import ScriptedBackend
 
 
-def test_an_attacker_meets_the_server_and_a_probe_the_weights(monkeypatch: Any) -> None:
+def test_a_probe_reads_what_an_attacker_meets_or_the_weights_alone(monkeypatch: Any) -> None:
     opened: list[LanguageModel] = []
     once = ScriptedBackend.open
 
@@ -18,9 +18,11 @@ def test_an_attacker_meets_the_server_and_a_probe_the_weights(monkeypatch: Any) 
 
     monkeypatch.setattr(ScriptedBackend, "open", counted)
     backend = ScriptedBackend.model_validate({"backend": "scripted", "lines": [{"user": "a", "assistant": "b"}]})
-    with OpenModel(backend, "candidate", ServedModel) as candidate:
+    with OpenModel(backend, "candidate", ServedModel, probed_bare=True) as candidate:
         assert not opened
-        weights, served = candidate.weights, candidate.model
-        assert isinstance(served, ServedModel) and served.inner is weights is candidate.weights
+        probed, served = candidate.probed, candidate.model
+        assert isinstance(served, ServedModel) and served.inner is probed is candidate.probed
         assert candidate.model is served
-    assert opened == [weights]
+    assert opened == [probed]
+    with OpenModel(backend, "candidate", ServedModel) as candidate:
+        assert candidate.probed is candidate.model

@@ -46,7 +46,7 @@ def test_no_request_of_a_batch_completes_a_forbidden_ngram(tmp_path: Path) -> No
     (tmp_path / "guarded.py").write_text(GUARDED.format(folder=str(tmp_path), end=2))
     (tmp_path / "ask.py").write_text(ASKED.format(model=str(tmp_path / "model"), written=WRITTEN))
     said = _asked(tmp_path, "plain")
-    guard = NgramGuard(*(NgramBloom.of(said, n, 1e-9, b"secret") for n in (N, N - 1)))
+    guard = NgramGuard(*(NgramBloom.of(map(tuple, said), n, 1e-9, b"secret") for n in (N, N - 1)))
     guard.save(tmp_path, b"secret")
     forbidden = {tuple(ids[at : at + N]) for ids in said for at in range(len(ids) - N + 1)}
     for ids in _asked(tmp_path, "guarded"):
