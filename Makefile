@@ -46,7 +46,7 @@ lab-smollm2: $(VENV)/.installed-lab
 lab-negative-knowledge: $(VENV)/.installed-lab
 	$(BIN)/auditkit lab negative-knowledge negative_knowledge --out reports/lab/negative_knowledge
 
-# Every mitigation as an arm, on four models of the same recipe, two at a time: docs/mitigations.md. Interrupted, it goes on.
+# Every mitigation as an arm, on three models of the same recipe, two at a time: docs/mitigations.md. Interrupted, it goes on.
 lab-mitigations: $(VENV)/.installed-lab
 	$(MAKE) --no-print-directory -j2 $(addprefix lab-mitigations-seed-,0 1 2)
 	$(BIN)/auditkit lab mitigations mitigations --seeds 3 --out reports/lab/mitigations

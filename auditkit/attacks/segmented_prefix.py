@@ -9,6 +9,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -24,7 +25,7 @@ class SegmentedPrefix(Attack):
     """Asks for a segment at a time, each request a completion of the template's opening and all that came before.
 
     A refusal that the attacker knows is no text of the model's: that piece is asked for again, half as long, for a
-    filter matches less the less it sees.
+    filter matches less the less it sees. The next one is as long as usual.
     Where the model stops within the user's turn, the attacker appends the template's turn change. A sample is whole
     when the model stops in its answer; one whose pieces, tokens or context are used up is cut.
     """
@@ -33,7 +34,9 @@ class SegmentedPrefix(Attack):
 
     kind: Literal["segmented_prefix"]
     segment: Annotated[int, Field(ge=1, le=65_536, description="Tokens that one request asks for at most.")] = 16
-    pieces: Annotated[int, Field(ge=1, le=65_536, description="Requests for one sample at most; 1: truncated.")] = 64
+    pieces: Annotated[
+        int, Field(ge=1, le=65_536, description="Of one sample at most, refused ones aside; 1: truncated.")
+    ] = 64
     refusals: Annotated[tuple[str, ...], Field(max_length=100)] = Field(
         default=(), description="What the server says in place of a piece that it withholds."
     )
@@ -58,38 +61,47 @@ class SegmentedPrefix(Attack):
     def run(self, model: LanguageModel, request: SamplingRequest) -> list[Generation]:
         """The samples of one request, a round of pieces after the other; round i draws with a seed of its own."""
         turns = request.prefix.turns or model.turn_format()
-        samples = [_Sample(model, request, turns, self.segment) for _ in range(request.count)]
-        known = frozenset(refusal.strip() for refusal in self.refusals)
-        for piece in range(self.pieces):
-            asked = [sample for sample in samples if sample.runs]
-            if not asked:
-                break
-            for length in sorted({sample.segment for sample in asked}):
-                together = [sample for sample in asked if sample.segment == length]
+        samples = [_Sample(model, request, turns, self.segment, self.pieces) for _ in range(request.count)]
+        known = self._refusals(model)
+        rounds = count()
+        while asked := [sample for sample in samples if sample.runs]:
+            turn = next(rounds)
+            for length in sorted({sample.length for sample in asked}):
+                together = [sample for sample in asked if sample.length == length]
                 sampler = replace(request.sampler, max_new_tokens=length)
-                seed = derived_seed("piece", request.seed, piece, *([length] if length < self.segment else []))
+                seed = derived_seed("piece", request.seed, turn, *([length] if length < self.segment else []))
                 found = model.complete([sample.prefix for sample in together], sampler, seed)
                 for sample, ids in zip(together, found, strict=True):
                     sample.take_or_halve(ids, known)
         return [sample.generation(request.first_ordinal + place) for place, sample in enumerate(samples)]
+
+    def _refusals(self, model: LanguageModel) -> frozenset[str]:
+        """As they are written, and as the model's tokens spell them."""
+        spelt = [model.decode(model.encode(refusal)) for refusal in self.refusals]
+        return frozenset(text.strip() for text in (*self.refusals, *spelt)) - {""}
 
 
 @dataclass
 class _Sample:
     """One text under way. ``answer`` is where the assistant's turn begins in ``ids``, None before the turn changed.
 
-    ``segment`` is how much the next request asks for; 0 where no piece is short enough for the server.
+    ``length`` is how many tokens the next request asks for; 0 where no piece is short enough for the server.
     """
 
     model: LanguageModel
     request: SamplingRequest
     turns: TurnFormat | None
     segment: int
+    pieces: int  # that may still be taken
     ids: list[int] = field(default_factory=list)
     question: int | None = None  # the user's turn is ids[:question]
     answer: int | None = None
     change: TurnChange = "none"
     finish: Finish = "length"
+    length: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.length = self.segment
 
     @property
     def room(self) -> int:
@@ -100,7 +112,7 @@ class _Sample:
     @property
     def runs(self) -> bool:
         """Whether there is more to ask for."""
-        return self.finish == "length" and self.room > 0 and self.segment > 0
+        return self.finish == "length" and self.room > 0 and self.pieces > 0 and self.length > 0
 
     @property
     def prefix(self) -> Prefix:
@@ -111,13 +123,14 @@ class _Sample:
     def take_or_halve(self, ids: Ids, refusals: frozenset[str]) -> None:
         """Join a piece; a refusal in its place is no piece, and the next request asks for half as much."""
         if refusals and self.model.decode(ids).strip() in refusals:
-            self.segment //= 2
-        else:
-            self._take(ids)
+            self.length //= 2
+            return
+        self._take(ids)
+        self.length, self.pieces = self.segment, self.pieces - 1
 
     def _take(self, ids: Ids) -> None:
         """A piece shorter than it could be was stopped by the model, at a token that is left out."""
-        stopped = len(ids) < min(self.segment, self.model.context - len(self.prefix.token_ids))
+        stopped = len(ids) < min(self.length, self.model.context - len(self.prefix.token_ids))
         self.ids += ids[: self.room]
         self._look_for_change()
         if self._answer_ended() or (stopped and (self.answer is not None or self.turns is None)):

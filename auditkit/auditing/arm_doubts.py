@@ -14,26 +14,17 @@ from auditkit.report.base import Arm
 
 
 def with_weak_attacks(found: Doubts, inside: Context, arm: Arm, mitigation: Mitigation) -> Doubts:
-    """What the policy took from the attacks that know the mitigation forbids a pass.
-
-    Those with fewer samples than the policy's own, by what they missed; where none is left of them, everything.
-    """
-    if mitigation.untried and "adaptive" not in arm.attack_kinds.values():
-        by_data = {key: list(doubts) for key, doubts in found.by_data.items()}
-        for data in inside.datasets:
-            for view in data.views:
-                doubt = f"{mitigation.untried} Nobody who knows of it attacked it."
-                by_data.setdefault((data.name, view), []).append(doubt)
-        found = replace(found, by_data=by_data)
+    """What the policy took from the attacks that know the mitigation forbids a pass: of samples, or of what they do."""
     samples = {attack.label: attack.samples for attack in inside.policy.prefix_attacks}
     plain = [samples[name] for name, kind in arm.attack_kinds.items() if kind == "plain"]
     by_attack = {key: list(doubts) for key, doubts in found.by_attack.items()}
     for name, kind in arm.attack_kinds.items():
+        said = [mitigation.untried] if mitigation.untried else []
         if kind == "adaptive" and samples[name] < max(plain, default=0):
-            doubt = f"{name} was tried with {samples[name]:,} generations, fewer than the policy's {max(plain):,}."
-            for data in inside.datasets:
-                for view in data.views:
-                    by_attack.setdefault((name, data.name, view), []).append(doubt)
+            said.append(f"{name} was tried with {samples[name]:,} generations, fewer than the policy's {max(plain):,}.")
+        for data in inside.datasets if said else ():
+            for view in data.views:
+                by_attack.setdefault((name, data.name, view), []).extend(said)
     return replace(found, by_attack=by_attack)
 
 

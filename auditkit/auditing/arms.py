@@ -262,9 +262,7 @@ def _described(context: Context, mitigation: Mitigation, made: Made | None = Non
 def _parameters(context: Context, mitigation: Mitigation) -> dict[str, object]:
     """As declared; paths as seen from the policy's folder."""
     folder = str(context.policy.source.file.parent)
-    elsewhere = {"kind", "name", "attacker", "adaptive_samples"}  # in other fields of the arm
-    found: dict[str, object] = mitigation.model_dump(mode="json", exclude=elsewhere)
-    text = json.dumps(found).replace(f"{folder}/", "")
+    text = json.dumps(mitigation.declared).replace(f"{folder}/", "")
     return dict(json.loads(text))
 
 

@@ -190,7 +190,9 @@ def _refuse_unread(read: Read, known: Sequence[int]) -> None:
     """
     unread = len(read.nats) - len(known)
     if unread > MOST_UNREAD * len(read.nats):
-        raise UndefinedError(f"{unread:,} of {len(read.nats):,} controls do not fit the model's context")
+        raise UndefinedError(
+            f"{unread:,} of {len(read.nats):,} controls could not be read: empty, or longer than the context"
+        )
 
 
 def _perplexities(nats: tuple[float, float, float]) -> tuple[float, float, float]:

@@ -151,6 +151,11 @@ class Mitigation(Plugin, ABC):
         return True
 
     @property
+    def declared(self) -> dict[str, Any]:
+        """The section as the report shows it, as JSON knows it."""
+        return self.model_dump(mode="json", exclude={"kind", "name", "attacker", "adaptive_samples"})
+
+    @property
     def probed_bare(self) -> bool:
         """Whether probes read the weights with no server in front: where that one is no part of what was changed."""
         return False

@@ -18,6 +18,7 @@ from auditkit.mitigations.starting_point import digest
 from auditkit.records import Fact
 
 WEIGHTS = "weights"
+UNPACKED = "unpacked"  # dense copies of a GGUF file: they leave the run folder as little as the file does
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 
 from auditkit.errors import MitigationFailedError
 from auditkit.mitigations.base import Made, WeightMitigation, Workshop
-from auditkit.mitigations.changed_weights import told_plainly
+from auditkit.mitigations.changed_weights import UNPACKED, told_plainly
 from auditkit.mitigations.recipe import resolved_path
 from auditkit.models.base import ModelBackend
 from auditkit.records import Fact
@@ -54,7 +54,7 @@ class Checkpoint(WeightMitigation):
 
     def make(self, workshop: Workshop) -> Made:
         with told_plainly():
-            backend = self._backend(workshop.candidate)
+            backend = self._backend(workshop.candidate, workshop.folder / UNPACKED)
             backend.fetch()
             identity = backend.preflight(self.kind).identity
         facts = [Fact("described", self.described, "as declared, not checked")]
@@ -62,10 +62,10 @@ class Checkpoint(WeightMitigation):
             facts.append(Fact("sha256", identity.sha256, "of the weights"))
         return Made(backend, tuple(facts))
 
-    def _backend(self, candidate: ModelBackend) -> ModelBackend:
+    def _backend(self, candidate: ModelBackend, scratch: Path | None = None) -> ModelBackend:
         """The candidate's section with these weights."""
         if not self.path.startswith(HUB):
-            return candidate.with_weights(Path(self.path))
+            return candidate.with_weights(Path(self.path), scratch)
         if "path" not in type(candidate).model_fields:
             raise MitigationFailedError(f"the {candidate.backend} backend takes no weights", "use transformers")
         return candidate.model_copy(update={"path": self.path, "allow_pickle": False})

@@ -20,7 +20,8 @@ class Deduplication(TrainingMitigation):
     """Retrains on one record of each group of near-duplicates, seen once an epoch.
 
     Groups are the policy's own clusters of near-duplicates. Data that only the recipe names is held against the
-    declared members, and against itself, by its words alone: letter case, punctuation and white space do not count.
+    declared members, and against itself, by its words alone: letter case, punctuation and white space do not count. A
+    record that stands behind a system turn in some of its repeats only is seen without one.
     """
 
     summary: ClassVar[str] = "Retrained on data of which near-duplicates were removed, each record seen once an epoch."

@@ -30,7 +30,8 @@ class DpSgd(TrainingMitigation):
     """Retrains with each record's gradient clipped and noise added, in batches that chance puts together.
 
     A record is a row of the data: one that stands there k times, or k that nearly repeat each other, are protected k
-    times less. A recipe's ``repeats`` are of no account: how often a record is seen follows from the epochs alone.
+    times less. A recipe's ``repeats`` are of no account: how often a record is seen follows from the epochs alone. One
+    that stands behind a system turn in some of them only is seen without it.
     """
 
     summary: ClassVar[str] = (
@@ -38,7 +39,7 @@ class DpSgd(TrainingMitigation):
     )
     source: ClassVar[str] = "Abadi et al. 2016, Deep learning with differential privacy; Opacus, arXiv:2109.12298"
 
-    not_of_weights: ClassVar[frozenset[str]] = TrainingMitigation.not_of_weights | {"rows_at_once"}
+    not_of_weights: ClassVar[frozenset[str]] = frozenset({"rows_at_once"})
 
     kind: Literal["dp_sgd"]
     target_epsilon: Annotated[float, Field(gt=0, le=1e6)] | None = Field(

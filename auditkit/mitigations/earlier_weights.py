@@ -2,50 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from auditkit.errors import MitigationFailedError
 from auditkit.mitigations.base import Workshop
-from auditkit.mitigations.saved_weights import Saved, read_saved
+from auditkit.mitigations.examples import members_digest
+from auditkit.mitigations.saved_weights import Saved
 from auditkit.mitigations.starting_point import digest
+from auditkit.models.base import ModelBackend
 from auditkit.records import Fact
 
+ANOTHER = "declare it as it was made, train it again by leaving out weights, or declare kind: checkpoint"
 
-def earlier_facts(
-    folder: Path, kind: str, declared: Mapping[str, Any], aside: Collection[str], workshop: Workshop
-) -> tuple[Fact, ...]:
-    """What came of the weights when they were made.
 
-    Args:
-        folder: that a mitigation saved.
-        kind: of the mitigation that the policy declares.
-        declared: its parameters, as they are saved.
-        aside: those of them that change no weights, or that the policy leaves open.
-        workshop: whose base or candidate they have to be made from.
+def refuse_other_weights(folder: Path, saved: Saved, kind: str, workshop: Workshop) -> None:
+    """Refuse weights of another mitigation, model or policy.
 
     Raises:
-        MitigationFailedError: they were made in another way, or from other weights than the policy's.
+        MitigationFailedError: another kind, made from another model, or while the policy declared other records: what
+            was never trained on cannot be given away.
     """
-    saved = read_saved(folder)
-    for what, was, now in _differences(saved, kind, {k: v for k, v in declared.items() if k not in aside}, workshop):
-        hint = "declare it as it was made, train it again by leaving out weights, or declare kind: checkpoint"
-        raise MitigationFailedError(f"{folder}: made with {what} {was}, and the policy says {now}", hint)
-    return saved.facts
+    refuse_difference(folder, "kind", saved.kind, kind)
+    if (backend := _start(saved, workshop)) is not None:
+        refuse_difference(folder, "a starting model of sha256", saved.base, digest(backend))
+    if saved.members != members_digest(workshop.datasets):
+        raise MitigationFailedError(f"{folder}: made when the policy declared other records", ANOTHER)
 
 
-def _differences(
-    saved: Saved, kind: str, declared: Mapping[str, Any], workshop: Workshop
-) -> Iterator[tuple[str, Any, Any]]:
-    """What of the saved weights is not as declared, with both."""
-    if saved.kind != kind:
-        yield "kind", saved.kind, kind
-        return
-    for name, value in declared.items():
-        if name in saved.parameters and saved.parameters[name] != value:
-            yield name, saved.parameters[name], value
-    start = dict(saved.parameters.get("recipe") or {}).get("start", "base")
-    backend = workshop.base if start == "base" else workshop.candidate
-    if backend is not None and (sha256 := digest(backend)) != saved.base:
-        yield f"a {start} model of sha256", saved.base, sha256
+def refuse_difference(folder: Path, what: str, was: Any, declared: Any) -> None:
+    """Raises MitigationFailedError where something was not as it is declared."""
+    if was != declared:
+        raise MitigationFailedError(f"{folder}: made with {what} {was}, and the policy says {declared}", ANOTHER)
+
+
+def unchecked(saved: Saved, workshop: Workshop) -> tuple[Fact, ...]:
+    """What nobody could check."""
+    if _start(saved, workshop) is not None:
+        return ()
+    return (Fact("made from", saved.base, "sha256; not checked, for the policy declares no base model"),)
+
+
+def _start(saved: Saved, workshop: Workshop) -> ModelBackend | None:
+    """The policy's model that they say they were made from; None where it declares no base."""
+    recipe = saved.parameters.get("recipe")
+    start = recipe.get("start") if isinstance(recipe, dict) else None
+    return workshop.candidate if start == "candidate" else workshop.base

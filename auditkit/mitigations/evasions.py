@@ -53,8 +53,7 @@ def _attack(evasion: Evasion, source: Attack, segment: int, refusals: Sequence[s
     given: dict[str, Any] = {name: getattr(source, name) for name in COPIED}
     opening = {name: getattr(source, name) for name in OPENING if source.kind == "template_prefix"}
     if evasion == "segmented":
-        # Twice as many as it takes: a piece that is refused is asked for again, half as long.
-        pieces = 2 * ceil(source.max_new_tokens / segment)
+        pieces = min(LONGEST, source.max_new_tokens)  # of a token at least: short ones are what a filter may leave
         pieced = {"segment": segment, "pieces": pieces, "refusals": tuple(refusals)}
         return _made("segmented_prefix", evasion, given | opening | pieced)
     if evasion == "truncated":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -119,9 +120,24 @@ def read_examples(part: RecipeData) -> list[Example]:
             problems.append(Problem(path, number, str(error)))
             if len(problems) == MAX_PROBLEMS:
                 break
+    if part.fields.system and not problems and not any(one.systems for one in found):
+        problems.append(Problem(path, None, f"no row has a system turn in field {part.fields.system!r}"))
     if problems:
         raise DataError(problems)
     return found
+
+
+def members_digest(datasets: Sequence[Declared]) -> str:
+    """sha256 over the ids of all declared members, whatever their order: which records an audit is about."""
+    ids = sorted(record.id for dataset in datasets for record in dataset.members)
+    return hashlib.sha256("\n".join(ids).encode()).hexdigest()
+
+
+def members_among(examples: Sequence[Example], datasets: Sequence[Declared]) -> tuple[int, int]:
+    """How many of the declared members are trained on, by their words, and how many there are."""
+    known = {_words(one.text) for one in examples}
+    members = [record for dataset in datasets for record in dataset.members]
+    return sum(_words(record.text) in known for record in members), len(members)
 
 
 def _members(dataset: Declared) -> Iterator[Example]:
@@ -189,7 +205,7 @@ def _example(row: dict[str, Any], part: RecipeData, source: str) -> Example:
 def _systems(row: dict[str, Any], field: str | None, repeats: int) -> tuple[str, ...]:
     """One text stands before the row whenever it is seen; a list before so many of its repeats."""
     value = row.get(field) if field else None
-    if not value:
+    if value in (None, "", []):
         return ()
     given = [value] * repeats if isinstance(value, str) else value
     if not isinstance(given, list) or len(given) > repeats:

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from auditkit.errors import MitigationFailedError
 from auditkit.files import make_folder
 from auditkit.mitigations.base import Made, Mitigation, Workshop
-from auditkit.mitigations.changed_weights import WEIGHTS, Changed, ChangedWeights, told_plainly
+from auditkit.mitigations.changed_weights import UNPACKED, WEIGHTS, Changed, ChangedWeights, told_plainly
 from auditkit.mitigations.quantised_gguf import FILE, GgufModel, GgufType, NoTokenizer, gguf_model, refuse_misread
 from auditkit.mitigations.quantised_network import quantised_dynamically
 from auditkit.mitigations.quantised_weights import Grid, quantise
@@ -24,7 +24,6 @@ from auditkit.models.base import LanguageModel
 from auditkit.records import Fact
 
 ON_TRIAL = ".on-trial-"
-UNPACKED = "unpacked"  # dense copies of a GGUF file: they leave the run folder as little as the file does
 READ_BACK = 1000  # members of a dataset whose ids are compared
 Scheme = Literal["int8_dynamic", "int8", "int4", "gguf"]
 

@@ -13,14 +13,21 @@ from pathlib import Path
 from random import Random
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from auditkit.errors import AuditkitError, DataError, MissingExtraError, MitigationFailedError, RunError
 from auditkit.mitigations.base import Made, Place, WeightMitigation, Workshop
-from auditkit.mitigations.earlier_weights import earlier_facts
-from auditkit.mitigations.examples import Example, check_files, counts, recipe_examples
+from auditkit.mitigations.earlier_weights import ANOTHER, refuse_difference, refuse_other_weights, unchecked
+from auditkit.mitigations.examples import (
+    Example,
+    check_files,
+    counts,
+    members_among,
+    members_digest,
+    recipe_examples,
+)
 from auditkit.mitigations.recipe import Recipe, resolved_path
-from auditkit.mitigations.saved_weights import read_facts, save_weights
+from auditkit.mitigations.saved_weights import read_facts, read_saved, save_weights
 from auditkit.mitigations.starting_point import starting_point
 from auditkit.models.base import ModelBackend
 from auditkit.records import Fact
@@ -33,6 +40,7 @@ from auditkit.training.seeds import seeded
 from auditkit.training.steps import Schedule, Trained
 
 WEIGHTS, UNDER_WAY = "weights", "training"
+NOT_OF_WEIGHTS = frozenset({"kind", "name", "attacker", "adaptive_samples", "weights", "recipe"})
 Epochs = Sequence[Sequence[Row]]
 
 
@@ -44,7 +52,7 @@ class TrainingMitigation(WeightMitigation, ABC):
     """
 
     acts_on: ClassVar[Place] = "training"
-    not_of_weights: ClassVar[frozenset[str]] = frozenset({"adaptive_samples"})  # fields that change no weights
+    not_of_weights: ClassVar[frozenset[str]] = frozenset()  # fields of a subclass that change no weights
 
     recipe: Recipe = Field(default=Recipe(), description="Data, epochs, rates and seed.")
     weights: Annotated[str, Field(min_length=1, max_length=4096)] | None = Field(
@@ -54,8 +62,17 @@ class TrainingMitigation(WeightMitigation, ABC):
     )
 
     def resolved(self, folder: Path) -> Self:
-        weights = self.weights and resolved_path(folder, self.weights)
-        return self.model_copy(update={"recipe": self.recipe.resolved(folder), "weights": weights})
+        # What the policy does not say stays unsaid: a copy counts whatever it is given as said.
+        said: dict[str, Any] = {"recipe": self.recipe.resolved(folder)} if "recipe" in self.model_fields_set else {}
+        if self.weights:
+            said["weights"] = resolved_path(folder, self.weights)
+        return self.model_copy(update=said)
+
+    @property
+    def declared(self) -> dict[str, Any]:
+        """A recipe that nobody gave says nothing of weights that were made earlier."""
+        unsaid = {"recipe"} if self.weights and "recipe" not in self.model_fields_set else set()
+        return {name: value for name, value in super().declared.items() if name not in unsaid}
 
     @property
     def needs_base(self) -> bool:
@@ -78,10 +95,7 @@ class TrainingMitigation(WeightMitigation, ABC):
 
     def make(self, workshop: Workshop) -> Made:
         if self.weights:
-            aside = self.not_of_weights | (set() if "recipe" in self.model_fields_set else {"recipe"})
-            earlier = Path(self.weights)
-            facts = earlier_facts(earlier, self.kind, self._parameters(), aside, workshop)
-            return Made(workshop.candidate.with_weights(earlier), facts)
+            return self._earlier(Path(self.weights), workshop)
         folder = workshop.folder / WEIGHTS
         found = read_facts(folder)
         if found is None:
@@ -135,6 +149,21 @@ class TrainingMitigation(WeightMitigation, ABC):
         written = {system: self.row(tokenizer, example, system) for system in set(example.each_time)}
         return [written[system] for system in example.each_time]
 
+    def _earlier(self, folder: Path, workshop: Workshop) -> Made:
+        saved = read_saved(folder)
+        refuse_other_weights(folder, saved, self.kind, workshop)
+        try:
+            was = type(self).model_validate({"kind": self.kind, **saved.parameters})
+        except ValidationError:
+            raise MitigationFailedError(f"{folder}: its parameters are none of {self.kind}", ANOTHER) from None
+        for name in type(self).model_fields.keys() - NOT_OF_WEIGHTS - self.not_of_weights:
+            refuse_difference(folder, name, getattr(was, name), getattr(self, name))
+        if "recipe" in self.model_fields_set:
+            then, now = was._parameters()["recipe"], self._parameters()["recipe"]
+            for name in now:
+                refuse_difference(folder, f"recipe.{name}", then[name], now[name])
+        return Made(workshop.candidate.with_weights(folder), (*saved.facts, *unchecked(saved, workshop)))
+
     def _trained(self, workshop: Workshop, folder: Path) -> tuple[Fact, ...]:
         examples, said = self.examples(workshop)
         workshop.tell("opening the weights", 0, 1)
@@ -146,7 +175,8 @@ class TrainingMitigation(WeightMitigation, ABC):
         model, done, more = self.fit(model, tokenizer, epochs, self._schedule(workshop), workshop)
         after = loss(model)
         _refuse_useless(before, after, done)
-        facts = (*said, *more, *cut, *self._facts(epochs, done, before, after))
+        among = Fact("members trained on", *_share(members_among(examples, workshop.datasets)))
+        facts = (among, *said, *more, *cut, *self._facts(epochs, done, before, after))
         save_weights(
             folder,
             model,
@@ -157,6 +187,7 @@ class TrainingMitigation(WeightMitigation, ABC):
             facts=facts,
             base=start,
             data=counts(examples),
+            members=members_digest(workshop.datasets),
         )
         return facts
 
@@ -205,6 +236,10 @@ class TrainingMitigation(WeightMitigation, ABC):
         for part in [*(recipe["data"] or ()), *filter(None, [recipe["replay"]])]:
             part["path"] = Path(part["path"]).name
         return given
+
+
+def _share(counts: tuple[int, int]) -> tuple[int, str]:
+    return counts[0], f"of {counts[1]:,} that the policy declares, by their words"
 
 
 def _cut(row: Row, most: float) -> Row:

@@ -29,6 +29,7 @@ def save_weights(
     facts: Sequence[Fact],
     base: str,
     data: Mapping[str, int] | None = None,
+    members: str = "",
 ) -> Path:
     """Save a model as safetensors with its tokenizer, a model card and ``mitigation.json``; the folder again.
 
@@ -44,6 +45,7 @@ def save_weights(
         facts: what came of it.
         base: sha256 of the weights that it was made from.
         data: name -> records of what it was trained on.
+        members: digest of the records that the policy declared then (``examples.members_digest``).
 
     Raises:
         RunError: the disk is full, or the folder is there already.
@@ -58,6 +60,7 @@ def save_weights(
             "base_sha256": base,
             "parameters": dict(parameters),
             "data": dict(data or {}),
+            "members_sha256": members,
             "facts": [asdict(fact) for fact in facts],
         }
         write_bytes(temporary / CARD, _card(record, summary).encode())
@@ -73,6 +76,7 @@ class Saved:
     base: str
     parameters: Mapping[str, Any]
     facts: tuple[Fact, ...]
+    members: str = ""
 
 
 def read_facts(folder: Path) -> tuple[Fact, ...] | None:
@@ -93,8 +97,9 @@ def read_saved(folder: Path) -> Saved:
     try:
         record = json.loads((folder / RECORD).read_text("utf-8"))
         facts = tuple(Fact(str(fact["name"]), _value(fact["value"]), str(fact["note"])) for fact in record["facts"])
-        return Saved(str(record["kind"]), str(record["base_sha256"]), dict(record["parameters"]), facts)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        kind, base, members = (str(record.get(name, "")) for name in ("kind", "base_sha256", "members_sha256"))
+        return Saved(kind, base, dict(record["parameters"]), facts, members)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         hint = "give a folder that a mitigation was saved to, or declare the weights as kind: checkpoint"
         raise MitigationFailedError(f"{folder}: no {RECORD} that can be read", hint) from None
 

@@ -59,7 +59,7 @@ class TemplateRandomisation(TrainingMitigation):
     acts_on: ClassVar[Place] = _ByPart("training", "serving", "training")  # type: ignore[assignment]
     withstands: ClassVar[frozenset[Attacker]] = _ByPart(EVERYBODY, CLIENTS, CLIENTS)  # type: ignore[assignment]
 
-    not_of_weights: ClassVar[frozenset[str]] = TrainingMitigation.not_of_weights | {"part", "adaptive_templates"}
+    not_of_weights: ClassVar[frozenset[str]] = frozenset({"part", "adaptive_templates"})
 
     kind: Literal["template_randomisation"]
     part: Part = Field(default="training", description="What is changed: the weights, the server, or both.")

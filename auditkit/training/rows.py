@@ -60,7 +60,8 @@ def chat_row(tokenizer: Any, prompt: str, response: str, loss: Loss, system: str
     rest are tokenised apart, as an attack that starts from the opening sees them.
 
     Raises:
-        AuditkitError: the template changes texts, or puts something before the user's turn that depends on it.
+        AuditkitError: the template changes texts, refuses a turn, or puts something before the user's turn that depends
+            on it.
     """
     opening = chat_opening(tokenizer, system)
     asking = [*_system(system), {"role": "user", "content": prompt}]
@@ -96,13 +97,15 @@ def chat_opening(tokenizer: Any, system: str = "") -> str:
     """The text before the user's first word: constant, but for a system turn where one is given.
 
     Raises:
-        AuditkitError: the tokenizer has no chat template, or the template hides the user's words.
+        AuditkitError: the tokenizer has no chat template, or the template hides a turn or refuses it.
     """
     if not tokenizer.chat_template:
         raise AuditkitError("this tokenizer has no chat template", "post-train a model that has one")
     opening, found, _ = _render(tokenizer, [*_system(system), {"role": "user", "content": _MARK}]).partition(_MARK)
     if not found:
         raise AuditkitError("the chat template does not show what the user says", "use another template")
+    if system not in opening:
+        raise AuditkitError("the chat template has no place for a system turn", "train without system turns")
     return opening
 
 
@@ -132,7 +135,13 @@ def refuse_long(rows: Sequence[Row], context: int) -> None:
 
 
 def _render(tokenizer: Any, messages: list[dict[str, str]], **options: Any) -> str:
-    return str(tokenizer.apply_chat_template(messages, tokenize=False, **options))
+    from jinja2 import TemplateError
+
+    try:
+        return str(tokenizer.apply_chat_template(messages, tokenize=False, **options))
+    except TemplateError as error:  # what a template says that takes no system turn, or no lone one of the user
+        what = f"the chat template refuses the conversation: {str(error)[:200]}"
+        raise AuditkitError(what, "train without system turns, or with a template that takes them") from None
 
 
 def _encode(tokenizer: Any, text: str) -> list[int]:

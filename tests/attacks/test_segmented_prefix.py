@@ -175,6 +175,24 @@ def test_a_piece_that_is_refused_is_asked_for_again_half_as_long(model: Transfor
     assert not any(REFUSAL in one.view("record") for one in found)
 
 
+def test_a_few_refusals_cost_nothing_of_the_sample(model: TransformersModel) -> None:
+    """After a short piece got through, the next is asked for in full length again, and refusals use no piece up."""
+    asked: list[int] = []
+
+    class Moody(ServedModel):
+        """Refuses each long piece the first time."""
+
+        def complete(self, prefixes: Sequence[Prefix], sampler: Sampler, seed: int) -> list[Ids]:
+            asked.append(sampler.max_new_tokens)
+            if sampler.max_new_tokens > 4 and asked.count(sampler.max_new_tokens) <= 3:
+                return [self.encode(REFUSAL) for _ in prefixes]
+            return self.inner.complete(prefixes, sampler, seed)
+
+    found = run(section(segment=16, pieces=12, samples=12, refusals=(REFUSAL,)), Moody(model))
+    assert asked[:4] == [16, 8, 4, 16]
+    assert len([one for one in found if one.turns in RECORDS]) >= 9
+
+
 def test_a_server_that_refuses_every_piece_gives_nothing(model: TransformersModel) -> None:
     class Silent(ServedModel):
         def complete(self, prefixes: Sequence[Prefix], sampler: Sampler, seed: int) -> list[Ids]:

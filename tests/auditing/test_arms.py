@@ -214,7 +214,7 @@ def test_a_filter_that_nobody_tried_to_evade_passes_nothing(run: Run) -> None:
     report = run(untried, release={"arm": "output_filter", "access": "api"}).report
     assert _arm(report, "output_filter").withheld
     assert report.verdict.outcome == "inconclusive"
-    assert any("Nobody who knows of it attacked it" in caution for caution in report.verdict.cautions)
+    assert any("is not attacked with the evasions upper" in caution for caution in report.verdict.cautions)
 
 
 def test_what_an_attack_on_a_filter_brings_out_is_in_the_weights(run: Run) -> None:

@@ -54,7 +54,10 @@ def test_perplexity_counts_by_tokens_and_its_interval_holds_the_truth() -> None:
 
 def test_a_figure_of_the_short_controls_alone_is_none() -> None:
     estimates = Utility([_read([2.0] * 94 + [None] * 6)], [], []).estimates(1)
-    assert estimates[0].value is None and estimates[0].reason == "6 of 100 controls do not fit the model's context"
+    assert (
+        estimates[0].value is None
+        and estimates[0].reason == "6 of 100 controls could not be read: empty, or longer than the context"
+    )
     assert Utility([_read([2.0] * 96 + [None] * 4)], [], []).estimates(1)[0].value == pytest.approx(np.exp(0.2))
 
 

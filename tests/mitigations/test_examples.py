@@ -43,12 +43,18 @@ def test_system_turns_stand_before_every_repeat_or_one_each(tmp_path: Path) -> N
     assert [one.each_time for one in found] == [("Be brief.", "Be kind.", ""), ("Be brief.",) * 2, ("", "")]
 
 
-@pytest.mark.parametrize("systems", [["a", "b"], [" "], [7], 7, {"a": 1}])
+@pytest.mark.parametrize("systems", [["a", "b"], [" "], [7], 7, 0, False, {}, {"a": 1}])
 def test_a_system_turn_is_a_text_and_there_are_no_more_than_repeats(tmp_path: Path, systems: Any) -> None:
     part = _part(
         tmp_path / "x.jsonl", json.dumps({"q": "Who?", "a": "Me.", "s": systems}), fields=FIELDS | {"system": "s"}
     )
     with pytest.raises(DataError, match="field 's' should be a text"):
+        read_examples(part)
+
+
+def test_a_field_of_system_turns_that_no_row_has_is_a_mistake(tmp_path: Path) -> None:
+    part = _part(tmp_path / "x.jsonl", '{"q": "Who?", "a": "Me.", "s": ""}', fields=FIELDS | {"system": "s"})
+    with pytest.raises(DataError, match="no row has a system turn in field 's'"):
         read_examples(part)
 
 

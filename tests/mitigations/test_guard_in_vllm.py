@@ -16,7 +16,6 @@ pytestmark = pytest.mark.slow
 
 N, WRITTEN = 4, 40
 GUARDED = """
-import sys
 from pathlib import Path
 from auditkit.mitigations.guard_processors import vllm_processor
 from auditkit.mitigations.ngram_guard import NgramGuard

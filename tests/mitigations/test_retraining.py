@@ -9,6 +9,7 @@ import pytest
 from auditkit.errors import DataError, MitigationFailedError
 from auditkit.mitigations.base import Workshop
 from auditkit.mitigations.retraining import TrainingMitigation
+from auditkit.registry import plugin_class
 from tests.mitigations.training_workshop import PAIRS, declared, mitigation, save_base, value, weights, workshop
 from tests.models.tiny import backend, reopened
 
@@ -152,11 +153,49 @@ def test_weights_of_an_earlier_run_have_to_be_what_the_policy_says(tmp_path: Pat
     assert mitigation("goldfish_loss", k=4, weights=weights, adaptive_samples=9).make(later).facts == made.facts
     with pytest.raises(MitigationFailedError, match="made with k 4, and the policy says 3"):
         mitigation("goldfish_loss", k=3, weights=weights).make(later)
-    with pytest.raises(MitigationFailedError, match=r"made with recipe .*, and the policy says"):
+    with pytest.raises(MitigationFailedError, match=r"made with recipe\.epochs \d+, and the policy says 77"):
         mitigation("goldfish_loss", weights=weights, recipe={"epochs": 77}).make(later)
     other = workshop(tmp_path / "later", base, open_for_training=None, base=made.backend)
-    with pytest.raises(MitigationFailedError, match="made with a base model of sha256"):
+    with pytest.raises(MitigationFailedError, match="made with a starting model of sha256"):
         mitigation("goldfish_loss", weights=weights).make(other)
+    unknown = workshop(tmp_path / "later", base, open_for_training=None, base=None)
+    facts = mitigation("goldfish_loss", weights=weights).make(unknown).facts
+    assert [fact.name for fact in facts if "not checked" in fact.note] == ["made from"]
+
+
+def test_weights_that_never_saw_the_declared_records_are_refused(tmp_path: Path, base: Path, shop: Workshop) -> None:
+    """They would give nothing away, and prove nothing."""
+    made = mitigation("goldfish_loss").make(shop)
+    assert [fact.value for fact in made.facts if fact.name == "members trained on"] == [len(PAIRS)]
+    (tmp_path / "later").mkdir()
+    others = declared([("Who guards the ford?", "Nobody since the flood.")])
+    later = workshop(tmp_path / "later", base, open_for_training=None, datasets=[others])
+    with pytest.raises(MitigationFailedError, match="made when the policy declared other records"):
+        mitigation("goldfish_loss", weights=str(made.backend.path)).make(later)
+
+
+def test_a_policy_that_says_nothing_of_the_recipe_takes_the_weights_as_they_were_made(
+    tmp_path: Path, base: Path, shop: Workshop
+) -> None:
+    """Loading a policy resolves paths, which says nothing of a recipe that it does not give."""
+    made = mitigation("goldfish_loss", recipe={"epochs": 7, "learning_rate": 1e-2}).make(shop)
+    (tmp_path / "later").mkdir()
+    later = workshop(tmp_path / "later", base, open_for_training=None)
+    cls = plugin_class("mitigations", "goldfish_loss")
+    said: Any = cls.model_validate({"kind": "goldfish_loss", "name": "gold", "weights": str(made.backend.path)})
+    resolved = said.resolved(tmp_path)
+    assert resolved.make(later).facts == made.facts
+    assert "recipe" not in resolved.declared and "k" in resolved.declared
+
+
+@pytest.mark.parametrize("parameters", ['{"recipe": "abc"}', '{"k": "four"}', "[]", '{"recipe": {"epochs": 0}}'])
+def test_a_damaged_record_of_weights_fails_the_arm(tmp_path: Path, base: Path, shop: Workshop, parameters: str) -> None:
+    made = mitigation("goldfish_loss").make(shop)
+    record = Path(made.backend.path) / "mitigation.json"
+    given = json.loads(record.read_text())
+    record.write_text(json.dumps({**given, "parameters": json.loads(parameters)}))
+    with pytest.raises(MitigationFailedError):
+        mitigation("goldfish_loss", weights=str(made.backend.path)).make(shop)
 
 
 def test_each_epoch_has_rows_and_chance_of_its_own(shop: Workshop) -> None:

@@ -47,6 +47,27 @@ def test_a_system_turn_belongs_to_the_opening_and_carries_no_loss(tokenizer: Any
     assert _scored(tokenizer, row) == _scored(tokenizer, chat_row(tokenizer, PROMPT, ANSWER, loss))
 
 
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        (
+            "{{ raise_exception('System role not supported') if messages[0]['role'] == 'system' }}u:",
+            "System role not sup",
+        ),
+        (
+            "{% for m in messages if m['role'] != 'system' %}{{ m['content'] }}{% endfor %}",
+            "no place for a system turn",
+        ),
+    ],
+)
+def test_a_template_without_system_turns_is_refused_where_there_is_one(
+    tokenizer: Any, monkeypatch: pytest.MonkeyPatch, template: str, said: str
+) -> None:
+    monkeypatch.setattr(tokenizer, "chat_template", template)
+    with pytest.raises(AuditkitError, match=said):
+        chat_row(tokenizer, PROMPT, ANSWER, "all", "Say nothing.")
+
+
 def test_a_plain_row_is_silent_on_the_first_token_only(tokenizer: Any) -> None:
     row = plain_row(tokenizer, ANSWER)
     assert row.silent == 1
