@@ -56,7 +56,7 @@ def mitigations(  # noqa: PLR0917 -- one parameter an option
         with progress_for(quiet=quiet or as_json, verbose=False) as listener:
             if seed_only is not None:
                 run = experiment.run_seed(loaded, out, seed_only, options, listener)
-                click.echo(str(run.folder.path))
+                click.echo(str(run.arms.folder.path))
                 return
             found = experiment.mitigations(loaded, out, options, listener)
     except KeyboardInterrupt:

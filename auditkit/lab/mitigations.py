@@ -17,7 +17,7 @@ from auditkit.lab.calibration_run import CalibrationRun, audit_family
 from auditkit.lab.mitigations_gather import arm_results
 from auditkit.lab.mitigations_known import known_results
 from auditkit.lab.mitigations_markdown import markdown
-from auditkit.lab.mitigations_policy import mitigations_policy, write_policy
+from auditkit.lab.mitigations_policy import mitigations_policy, tried_on_grid, write_on_grid_policy, write_policy
 from auditkit.lab.mitigations_result import FILE_NAME, LabMitigations, NullCheck
 from auditkit.lab.null_arm import NullPool, null_checks
 from auditkit.lab.recipe_file import LoadedRecipe
@@ -49,6 +49,14 @@ class Options:
             raise ValueError(f"at least one seed and {FEWEST_RUNS} pairs are needed")
 
 
+@dataclass(frozen=True)
+class SeedRuns:
+    """The audits of one seed's family: of every arm, and of unlearning the model that was quantised before."""
+
+    arms: CalibrationRun
+    on_grid: CalibrationRun | None = None
+
+
 def mitigations(loaded: LoadedRecipe, out: Path, options: Options, progress: Progress | None = None) -> LabMitigations:
     """Build a family for each seed, audit it with every mitigation, and put the audits together.
 
@@ -60,7 +68,7 @@ def mitigations(loaded: LoadedRecipe, out: Path, options: Options, progress: Pro
     """
     progress = progress or Silent()
     runs = {seed: run_seed(loaded, out, seed, options, progress) for seed in options.seeds}
-    draws = next(iter(runs.values())).attack.samples
+    draws = next(iter(runs.values())).arms.attack.samples
     null = _null_arm(_pool(out, options, progress), draws, options.pairs) if options.pool else []
     found = _gathered(loaded, runs, null)
     write_bytes(out / FILE_NAME, found.model_dump_json(indent=1).encode() + b"\n")
@@ -70,8 +78,8 @@ def mitigations(loaded: LoadedRecipe, out: Path, options: Options, progress: Pro
 
 def run_seed(
     loaded: LoadedRecipe, out: Path, seed: int, options: Options, progress: Progress | None = None
-) -> CalibrationRun:
-    """The finished audit of one seed's family, built and audited where that is still to be done.
+) -> SeedRuns:
+    """The finished audits of one seed's family, built and audited where that is still to be done.
 
     Seeds share nothing: several processes may each run one of them in the same ``out``. The first seed of the options
     brings the null arm's pool with it.
@@ -85,10 +93,13 @@ def run_seed(
     make_folder(family.parent)
     build(loaded, family, seed, lambda what, _done, total: None if total else progress.note(f"seed {seed}: {what}"))
     policy = write_policy(family, loaded.recipe, options.arms)
-    found = audit_family(policy, runs, 0, progress)
+    arms = audit_family(policy, runs, 0, progress)
     if options.pool and seed == options.seeds[0]:
         _pool(out, options, progress)
-    return found
+    if not tried_on_grid(options.arms):
+        return SeedRuns(arms)
+    quantised = arms.folder.of_arm("quantised.int4").weights / "weights"
+    return SeedRuns(arms, audit_family(write_on_grid_policy(family, loaded.recipe, quantised), runs, 0, progress))
 
 
 def _folders(out: Path, seed: int) -> tuple[Path, Path]:
@@ -130,9 +141,10 @@ def _null_pool(dataset: DatasetRun) -> NullPool | None:
     )
 
 
-def _gathered(loaded: LoadedRecipe, runs: Mapping[int, CalibrationRun], null: list[NullCheck]) -> LabMitigations:
-    reports = {seed: run.report for seed, run in runs.items()}
-    first = next(iter(runs.values()))
+def _gathered(loaded: LoadedRecipe, runs: Mapping[int, SeedRuns], null: list[NullCheck]) -> LabMitigations:
+    reports = {seed: run.arms.report for seed, run in runs.items()}
+    on_grid = {seed: run.on_grid.report for seed, run in runs.items() if run.on_grid}
+    first = next(iter(runs.values())).arms
     rule = first.policy.gate[0]
     return LabMitigations(
         recipe=loaded.recipe.name,
@@ -146,6 +158,6 @@ def _gathered(loaded: LoadedRecipe, runs: Mapping[int, CalibrationRun], null: li
         limit=rule.max,
         baseline={seed: report.verdict.outcome for seed, report in reports.items()},
         arms=arm_results(reports),
-        known=known_results(reports),
+        known=known_results(reports, on_grid),
         null=null,
     )

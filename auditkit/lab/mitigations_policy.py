@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from auditkit.lab.family_policy import family_sections, policy_fields, policy_te
 from auditkit.lab.recipe import Recipe
 from auditkit.lab.recipe_sections import Dataset, Sft
 
-FILE = "mitigations.yaml"
+FILE, ON_GRID_FILE = "mitigations.yaml", "mitigations-on-grid.yaml"
 ATTACK = "template_prefix"
 TRAINED = ("template_randomisation", "deduplication", "goldfish_loss", "prompt_loss_mask", "lora", "dp_sgd")
 EVENLY = 12  # epochs over records that are seen once each, for one over records that are seen up to 64 times
@@ -24,6 +25,8 @@ WIDE = {"kind": "styled_prefix", "name": STYLED, "style": "other", "lead_in": "T
 EVASIONS = ["upper", "segmented", "truncated"]  # letters spaced out, or French, are more than so small a model can
 UNLEARNING = {"kind": "unlearning", "quantised": ["int8", "int4"]}
 DESCENT = {**UNLEARNING, "epochs": 10, "learning_rate": 1e-3, "batch_size": 16}
+# Rounding undoes steps that are small beside those of the grid, where the weights lay on it before.
+ON_GRID = {**DESCENT, "name": "npo", "method": "npo", "learning_rate": 3e-4, "quantised": ["int4"]}
 # What is declared of each arm, or of each section of several arms, besides the recipe of those that train.
 ARMS: tuple[dict[str, Any], ...] = (
     {"name": "deduplication", "kind": "deduplication"},
@@ -67,6 +70,27 @@ def write_policy(family: Path, recipe: Recipe, only: Sequence[str] = ()) -> Path
     text = policy_text(heading, sections).encode()
     path = family / FILE
     return path if path.is_file() and path.read_bytes() == text else write_bytes(path, text)
+
+
+def write_on_grid_policy(family: Path, recipe: Recipe, quantised: Path) -> Path:
+    """Write the policy whose candidate was quantised to 4 bits before it is unlearnt, and is again after; its path."""
+    built = json.loads((family / "family.json").read_bytes())
+    sections = mitigations_policy(recipe, os.path.relpath(quantised, family), built["base"])
+    sections |= {
+        "name": f"lab-{recipe.name}-on-grid",
+        "attacks": [attack for attack in sections["attacks"] if attack["kind"] == ATTACK],
+        "probes": [],
+        "mitigations": [ON_GRID],
+    }
+    heading = (
+        f"# Written by auditkit lab mitigations for the family {recipe.name}: unlearning a model that ships in 4 bits."
+    )
+    return write_bytes(family / ON_GRID_FILE, policy_text(heading, sections).encode())
+
+
+def tried_on_grid(only: Sequence[str]) -> bool:
+    """Whether the chosen arms are those that the second audit belongs to."""
+    return not only or {"quantised", "npo"} <= set(only)
 
 
 def mitigations_policy(recipe: Recipe, candidate: str, base: str, only: Sequence[str] = ()) -> dict[str, Any]:

@@ -84,8 +84,10 @@ def reports() -> dict[int, AuditReport]:
     }
 
 
-def _known(reports: Mapping[int, AuditReport], name: str) -> KnownResult:
-    return next(one for one in known_results(reports) if one.name == name)
+def _known(
+    reports: Mapping[int, AuditReport], name: str, on_grid: Mapping[int, AuditReport] | None = None
+) -> KnownResult:
+    return next(one for one in known_results(reports, on_grid or {}) if one.name == name)
 
 
 def test_a_mean_over_seeds_has_student_s_interval() -> None:
@@ -120,6 +122,9 @@ def test_known_results_say_which_way_they_came_out(reports: dict[int, AuditRepor
     assert _known(reports, "goldfish loss").found == "not decided"  # it rose in one seed and fell in another
     assert _known(reports, "quantisation after NPO: int4").found == "as expected"
     assert _known(reports, "system prompt").found == "as expected"
+    before = "quantisation before and after NPO: int4"
+    assert _known(reports, before).found == "not tested"
+    assert _known({}, before, on_grid=reports).found == "as expected"
     missing = _known(reports, "gradient difference")
     assert (missing.found, missing.note) == ("not tested", "its arms were not made")
 
@@ -183,7 +188,7 @@ def test_the_page_shows_every_arm_and_what_could_not_be_made(reports: dict[int, 
         limit=0.05,
         baseline=dict.fromkeys(reports, "fail"),
         arms=arm_results(reports),
-        known=known_results(reports),
+        known=known_results(reports, {}),
         null=[],
     )
     assert LabMitigations.model_validate_json(made.model_dump_json()) == made

@@ -10,7 +10,14 @@ import pytest
 
 from auditkit.errors import AuditkitError
 from auditkit.lab.mitigations_known import CLAIMS
-from auditkit.lab.mitigations_policy import FILE, arm_names, mitigations_policy, write_policy
+from auditkit.lab.mitigations_policy import (
+    FILE,
+    arm_names,
+    mitigations_policy,
+    tried_on_grid,
+    write_on_grid_policy,
+    write_policy,
+)
 from auditkit.lab.recipe_file import LoadedRecipe, load_recipe
 from auditkit.policy.load import load_policy
 from auditkit.registry import BUILT_IN
@@ -34,6 +41,16 @@ def family(tmp_path: Path, loaded: LoadedRecipe) -> Path:
 def _arms(loaded: LoadedRecipe, *only: str) -> dict[str, dict[str, Any]]:
     sections = mitigations_policy(loaded.recipe, "models/sft", "models/base", only)
     return {arm["name"]: arm for arm in sections["mitigations"]}
+
+
+def test_the_second_policy_unlearns_what_the_first_one_quantised(family: Path, loaded: LoadedRecipe) -> None:
+    weights = family.parent / "runs" / "r" / "weights" / "quantised.int4" / "weights"
+    weights.mkdir(parents=True)
+    policy = load_policy(write_on_grid_policy(family, loaded.recipe, weights))
+    assert Path(policy.models.candidate.path).resolve() == weights.resolve()  # type: ignore[attr-defined]
+    assert [arm.label for arm in policy.arms] == ["npo", "npo.int4"]
+    assert [attack.kind for attack in policy.attacks] == ["template_prefix"] and not policy.probes
+    assert tried_on_grid(()) and tried_on_grid(("npo", "quantised")) and not tried_on_grid(("npo",))
 
 
 def test_every_kind_of_mitigation_is_an_arm(family: Path, loaded: LoadedRecipe) -> None:
