@@ -28,9 +28,10 @@ def difference(first: Estimate, second: Estimate) -> Estimate:
 
 
 def reduction(before: Estimate, after: Estimate) -> Estimate:
-    """1 - after / before: the share of the figure that went, at most 1; below 0 where it rose.
+    """1 - after / before: the share of the figure that went; below 0 where it rose.
 
-    Without a value where the interval of ``before`` holds 0.
+    At most 1, ends included: an adjusted figure that falls below 0 is gone. Without a value where the interval of
+    ``before`` holds 0.
     """
     if reason := _lacking(before, after):
         return _undefined(after, REDUCTION, reason)
@@ -38,7 +39,8 @@ def reduction(before: Estimate, after: Estimate) -> Estimate:
     if b[1] <= 0:
         return _undefined(after, REDUCTION, UNCERTAIN_BASELINE)
     low, high = ratio_interval(a, b)
-    return _estimate(after, 1 - a[0] / b[0], (1 - high, 1 - low), REDUCTION)
+    value, *ends = (min(1.0, 1 - share) for share in (a[0] / b[0], high, low))
+    return _estimate(after, value, (ends[0], ends[1]), REDUCTION)
 
 
 def paired_share_difference(gains: npt.NDArray[np.float64]) -> tuple[float, float, float]:
