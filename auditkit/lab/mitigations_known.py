@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from auditkit.lab.mitigations_gather import Reports, arm_of, changes_of
@@ -133,6 +134,22 @@ def _more(first: Measure, second: Measure) -> Measure:
     return measure
 
 
+def _log_times(first: Measure, second: Measure) -> Measure:
+    """The natural logarithm of how many times the second figure, above 0, the first one is."""
+
+    def measure(report: AuditReport) -> Estimate | None:
+        sides = [side(report) for side in (first, second)]
+        logs = [_log(one) for one in sides if one is not None]
+        return difference(*logs) if len(logs) == len(sides) else None
+
+    return measure
+
+
+def _log(one: Estimate) -> Estimate:
+    value, low, high = (None if end is None else math.log(end) for end in (one.value, one.low, one.high))
+    return replace(one, value=value, low=low, high=high)
+
+
 def _attacked(arm: str, attack: str, metric: str) -> Measure:
     """What one attack on an arm found."""
 
@@ -180,8 +197,8 @@ CLAIMS: tuple[Claim, ...] = (
         name="gradient difference",
         claim="Gradient difference over-unlearns: it costs more of the model than NPO does.",
         source="Zhang et al. 2024, arXiv:2404.05868",
-        measured="control perplexity under gradient_difference, minus that under npo",
-        measure=_more(_cost("gradient_difference", PERPLEXITY), _cost("npo", PERPLEXITY)),
+        measured="natural logarithm of control perplexity under gradient_difference over that under npo",
+        measure=_log_times(_cost("gradient_difference", PERPLEXITY), _cost("npo", PERPLEXITY)),
     ),
     *_quantised("npo", "NPO"),
     *_quantised("gradient_difference", "gradient difference"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal
@@ -127,6 +128,19 @@ def test_known_results_say_which_way_they_came_out(reports: dict[int, AuditRepor
     assert _known({}, before, on_grid=reports).found == "as expected"
     missing = _known(reports, "gradient difference")
     assert (missing.found, missing.note) == ("not tested", "its arms were not made")
+
+
+def test_costs_are_compared_as_factors_however_much_seeds_differ_in_size(reports: dict[int, AuditReport]) -> None:
+    """9, 30 and 60 times as much are far apart, and none of them is little."""
+    costly = {}
+    for (seed, report), factor in zip(reports.items(), (9, 30, 60), strict=True):
+        arms = [
+            _arm(name, "unlearning", [], 10.0 * times) for name, times in (("npo", 1), ("gradient_difference", factor))
+        ]
+        costly[seed] = report.model_copy(update={"arms": arms})
+    known = _known(costly, "gradient difference")
+    assert known.figure.value == pytest.approx(math.log(9 * 30 * 60) / 3, abs=0.01)
+    assert known.found == "as expected"
 
 
 @pytest.mark.parametrize(
