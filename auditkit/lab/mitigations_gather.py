@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from auditkit.lab.mitigations_result import ArmResult, Effect, SeedChange, over_seeds
+from auditkit.lab.mitigations_result import ArmResult, Effect, Figure, SeedChange, over_seeds
 from auditkit.records import Estimate
 from auditkit.report.arms import Change
 from auditkit.report.base import Arm, AuditReport
@@ -68,12 +68,18 @@ def _effects(name: str, reports: Reports) -> Iterator[Effect]:
                 "comparison": comparison,
                 "attack": attack,
                 "seeds": found,
-                **{
-                    side: over_seeds(_side(found, side))
-                    for side in ("baseline", "mitigated", "difference", "reduction")
-                },
+                **{side: over_seeds(_side(found, side)) for side in ("baseline", "mitigated", "difference")},
+                "reduction": _at_most_all(over_seeds(_side(found, "reduction"))),
             }
         )
+
+
+def _at_most_all(reduction: Figure) -> Figure:
+    """No mitigation takes away more than all, whatever Student's interval says."""
+    value, low, high = (
+        None if end is None else min(1.0, end) for end in (reduction.value, reduction.low, reduction.high)
+    )
+    return reduction.model_copy(update={"value": value, "low": low, "high": high})
 
 
 def _key(change: Change) -> Key:
