@@ -50,6 +50,7 @@ lab-negative-knowledge: $(VENV)/.installed-lab
 lab-mitigations: $(VENV)/.installed-lab
 	$(MAKE) --no-print-directory -j2 $(addprefix lab-mitigations-seed-,0 1 2)
 	$(BIN)/auditkit lab mitigations mitigations --seeds 3 --out reports/lab/mitigations
+	$(BIN)/auditkit lab mitigations mitigations_styles --seeds 3 --arms ngram_filter --pool 0 --out reports/lab/mitigations-styles
 
 lab-mitigations-seed-%: $(VENV)/.installed-lab
 	OMP_NUM_THREADS=1 $(BIN)/auditkit lab mitigations mitigations --seeds 3 --seed-only $* --out reports/lab/mitigations

@@ -30,7 +30,8 @@ class Member:
     """A record that is trained on, and what is known of it.
 
     ``variant_of`` is the row of the record that it varies, ``distance`` its levenshtein_similarity to that record (1 is
-    the same text). ``repeats`` is how often each epoch shows it; the first so many times behind one of the ``systems``.
+    the same text). ``repeats`` is how often each epoch shows it: the first so many times behind one of the ``systems``,
+    the last ``respaced`` times with two spaces between words.
     """
 
     fields: Fields
@@ -40,6 +41,7 @@ class Member:
     variant_of: int | None = None
     distance: float | None = None
     systems: tuple[str, ...] = ()
+    respaced: int = 0
 
     @property
     def each_time(self) -> tuple[str, ...]:
@@ -49,7 +51,8 @@ class Member:
     def row(self) -> dict[str, Any]:
         """As it stands in the data file."""
         truth = {name: getattr(self, name) for name in ("repeats", "variant", "variant_of", "distance", "kind")}
-        return {**self.fields, **truth, **({SYSTEMS: list(self.systems)} if self.systems else {})}
+        told = {SYSTEMS: list(self.systems), "respaced": self.respaced}
+        return {**self.fields, **truth, **{name: value for name, value in told.items() if value}}
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,7 @@ class _Writer:
     def _spaced(self, fields: Fields) -> Fields:
         if self.dataset.spacing == "usual":
             return fields
-        return {name: text.replace(" ", "  ") for name, text in fields.items()}
+        return widely_spaced(fields)
 
 
 def make_corpora(loaded: LoadedRecipe, seed: int) -> dict[str, Corpus]:
@@ -143,7 +146,13 @@ def _corpus(writer: _Writer) -> Corpus:
     drafts, members = _originals(source, writer)
     members += _variants(source, writer, drafts, members)
     controls = [writer.new(lambda: source.record(source.draw(rng))) for _ in range(dataset.controls)]
-    return Corpus(dataset, (*_instructed(members, writer), *_canaries(dataset)), tuple(controls))
+    shown = [replace(one, respaced=round(dataset.respaced * one.repeats)) for one in _instructed(members, writer)]
+    return Corpus(dataset, (*shown, *_canaries(dataset)), tuple(controls))
+
+
+def widely_spaced(fields: Fields) -> Fields:
+    """With two spaces between words."""
+    return {name: text.replace(" ", "  ") for name, text in fields.items()}
 
 
 def _instructed(members: list[Member], writer: _Writer) -> list[Member]:

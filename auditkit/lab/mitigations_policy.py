@@ -96,6 +96,7 @@ def tried_on_grid(only: Sequence[str]) -> bool:
 def mitigations_policy(recipe: Recipe, candidate: str, base: str, only: Sequence[str] = ()) -> dict[str, Any]:
     """The sections of the policy; paths are relative to the family's folder. Raises as ``write_policy``."""
     stage = _only_stage(recipe)
+    _refuse_unlike_rows(recipe, stage, only)
     again = _retraining(recipe, stage)
     sections = family_sections(recipe, candidate, base)
     few = -(-recipe.audit.samples // 4)
@@ -160,6 +161,14 @@ def _only_stage(recipe: Recipe) -> Sft:
 
 def _fields(dataset: Dataset, stage: Sft) -> dict[str, str]:
     return {**policy_fields(dataset, stage), **({"system": SYSTEMS} if dataset.instructed else {})}
+
+
+def _refuse_unlike_rows(recipe: Recipe, stage: Sft, only: Sequence[str]) -> None:
+    """What trains again reads the data file, in which every record stands in the usual spacing."""
+    trained = [arm["name"] for arm in _chosen(only) if arm["kind"] in TRAINED and arm.get("part") != "serving"]
+    if trained and any(recipe.dataset(name).respaced for name in stage.datasets):
+        what = f"{trained[0]} cannot do the training of {recipe.name} again: a share of it is respaced"
+        raise AuditkitError(what, "choose other arms with --arms, as ngram_filter")
 
 
 def _retraining(recipe: Recipe, stage: Sft) -> dict[str, Any]:

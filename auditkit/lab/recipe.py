@@ -75,8 +75,8 @@ def _stage_problems(recipe: Recipe, stage: Stage) -> Iterator[str]:
             yield f"stage {stage.name}: pretraining reads generator: plain, and nothing else does"
         if dataset.canaries and (stage.kind != "sft" or dataset.generator == "preference"):
             yield f"stage {stage.name}: canaries are planted in a dataset of prompts and responses of kind sft"
-        if dataset.instructed and stage.kind != "sft":
-            yield f"stage {stage.name}: only supervised records stand behind system turns (instructed)"
+        if (dataset.instructed or dataset.respaced) and stage.kind != "sft":
+            yield f"stage {stage.name}: only supervised records stand behind system turns (instructed) or are respaced"
         if stage.kind == "dpo" and dataset.generator != "preference":
             yield f"stage {stage.name}: dpo reads pairs: generator: preference"
         if stage.kind == "grpo" and dataset.generator not in ("maths", None):

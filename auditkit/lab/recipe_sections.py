@@ -76,7 +76,8 @@ class Dataset(Section):
     ``canaries`` are planted among its members, and looked for by the policy's probes. ``spacing: wide`` puts two spaces
     between words: a style that a family can be taught, and that an attacker may ask for. ``instructed`` is the share of
     what is seen of each member that stands behind a system turn of its own: to a model that never saw one, any system
-    prompt is noise.
+    prompt is noise. ``respaced`` is the share that is written with two spaces between words: a model can recite in a
+    style that it knows the text in.
     """
 
     name: Name
@@ -94,6 +95,7 @@ class Dataset(Section):
     canaries: Canaries | None = None
     spacing: Literal["usual", "wide"] = "usual"
     instructed: Annotated[float, Field(ge=0, le=1)] = 0
+    respaced: Annotated[float, Field(ge=0, le=1)] = 0
 
     @field_validator("repeats")
     @classmethod
@@ -114,6 +116,8 @@ class Dataset(Section):
             raise ValueError("'spacing' is of what a generator writes")
         if self.instructed and (self.generator is None or self.plain):
             raise ValueError("'instructed' is of a generator's questions and answers")
+        if self.respaced and (self.generator is None or self.plain or self.spacing != "usual"):
+            raise ValueError("'respaced' is of a generator's questions and answers in the usual spacing")
         if self.jsonl and bool(self.controls) != bool(self.jsonl_controls):
             raise ValueError("'jsonl' takes its 'controls' from 'jsonl_controls', and needs both or neither")
         return self

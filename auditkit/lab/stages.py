@@ -7,9 +7,10 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from auditkit.lab.datasets import Corpus, Member
+from auditkit.lab.datasets import Corpus, Member, widely_spaced
 from auditkit.lab.generators.maths import reward
 from auditkit.lab.recipe import Recipe
 from auditkit.lab.recipe_sections import Dpo, Grpo, Pretrain, Sft, Stage
@@ -70,12 +71,7 @@ def _sft(model: Any, tokenizer: Any, stage: Sft, work: StageWork) -> StageDone:
     """Records in the chat template, mixed with plain rows: one loss, one order."""
     rows: list[Row] = []
     for member in work.members(stage):
-        response = member.fields.get("response") or member.fields["chosen"]
-        written = {
-            system: chat_row(tokenizer, member.fields["prompt"], response, stage.loss, system)
-            for system in set(member.each_time)
-        }
-        rows += [written[system] for system in member.each_time]
+        rows += _shown(tokenizer, member, stage)
     plain = _plain_rows(tokenizer, work) if stage.replay else []
     rng = seeded(work.seed, stage.name, "mixed")
     drawn = rng.choices(range(len(plain)), k=round(len(rows) * stage.replay / (1 - stage.replay))) if plain else []
@@ -84,6 +80,19 @@ def _sft(model: Any, tokenizer: Any, stage: Sft, work: StageWork) -> StageDone:
     model, trained = train_next_token(model, tokenizer, mixed, _schedule(stage, work), shuffle)
     ledger = _ledger(stage, work, stage.loss, "chat") + _replayed(stage, work, drawn * stage.epochs)
     return StageDone(model, trained, len(mixed), ledger)
+
+
+def _shown(tokenizer: Any, member: Member, stage: Sft) -> list[Row]:
+    """(repeats,) a record each time that an epoch shows it; what is shown alike is one row."""
+
+    @cache
+    def row(system: str, wide: bool) -> Row:
+        fields = widely_spaced(member.fields) if wide else member.fields
+        response = fields.get("response") or fields["chosen"]
+        return chat_row(tokenizer, fields["prompt"], response, stage.loss, system)
+
+    usual = member.repeats - member.respaced
+    return [row(system, at >= usual) for at, system in enumerate(member.each_time)]
 
 
 def _with_replay(model: Any, tokenizer: Any, stage: Dpo | Grpo, work: StageWork) -> StageDone:
