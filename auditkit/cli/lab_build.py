@@ -21,7 +21,7 @@ from auditkit.training.libraries import keep_freed_memory
 @click.option("--quiet", is_flag=True, help="No progress.")
 def build_command(recipe: str, out: Path, seed: int, as_json: bool, quiet: bool) -> None:
     """Build the family of RECIPE: a file, or the name of a shipped recipe (tiny, family, near_versions, mitigations,
-    smollm2).
+    mitigations_styles, smollm2).
 
     Interrupted, the same command goes on; a stage that is complete is not trained again.
 

@@ -102,6 +102,14 @@ def test_a_share_of_what_is_seen_stands_behind_system_turns() -> None:
     assert [m.fields for m in plain.members] == [m.fields for m in corpora["d"].members], "the records stay the same"
 
 
+def test_a_share_of_what_is_seen_is_respaced_and_the_file_says_so() -> None:
+    dataset = {"name": "d", "generator": "support", "repeats": {"1": 2, "10": 4}, "respaced": 0.4, "instructed": 0.2}
+    members = make_corpora(_loaded(dataset), 3)["d"].members
+    assert [m.respaced for m in members] == [round(0.4 * m.repeats) for m in members]
+    assert all(m.row().get("respaced", 0) == m.respaced for m in members)
+    assert not any("  " in text for m in members for text in m.fields.values()), "the file has the usual spacing"
+
+
 def test_a_seed_gives_the_same_data_and_another_seed_other_data() -> None:
     loaded = _loaded({"name": "d", "generator": "support", "repeats": {"1": 20}, "controls": 5})
     assert make_corpora(loaded, 1) == make_corpora(loaded, 1)

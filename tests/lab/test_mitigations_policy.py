@@ -53,6 +53,14 @@ def test_the_second_policy_unlearns_what_the_first_one_quantised(family: Path, l
     assert tried_on_grid(()) and tried_on_grid(("npo", "quantised")) and not tried_on_grid(("npo",))
 
 
+def test_what_was_respaced_is_not_trained_again() -> None:
+    recipe = load_recipe("mitigations_styles").recipe
+    found = mitigations_policy(recipe, "models/sft", "models/base", ["ngram_filter", "secret_template"])
+    assert [arm["name"] for arm in found["mitigations"]] == ["secret_template", "ngram_filter"]
+    with pytest.raises(AuditkitError, match="goldfish cannot do the training of mitigations_styles again"):
+        mitigations_policy(recipe, "models/sft", "models/base", ["ngram_filter", "goldfish"])
+
+
 def test_every_kind_of_mitigation_is_an_arm(family: Path, loaded: LoadedRecipe) -> None:
     policy = load_policy(write_policy(family, loaded.recipe))
     assert {arm.kind for arm in policy.arms} == set(BUILT_IN["mitigations"])

@@ -108,11 +108,11 @@ def test_a_recipe_of_another_kind_says_where_it_belongs() -> None:
 
 
 def test_an_unknown_recipe_lists_those_that_ship() -> None:
-    with pytest.raises(AuditkitError, match="family, mitigations, near_versions, smollm2, tiny"):
+    with pytest.raises(AuditkitError, match="family, mitigations, mitigations_styles, near_versions, smollm2, tiny"):
         load_recipe("famly")
 
 
-@pytest.mark.parametrize("name", ["tiny", "family", "near_versions", "mitigations", "smollm2"])
+@pytest.mark.parametrize("name", ["tiny", "family", "near_versions", "mitigations", "mitigations_styles", "smollm2"])
 def test_shipped_recipes_are_right(name: str) -> None:
     assert name in shipped_recipes()
     assert load_recipe(name).recipe.name == name
