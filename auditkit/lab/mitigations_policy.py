@@ -19,9 +19,9 @@ FILE, ON_GRID_FILE = "mitigations.yaml", "mitigations-on-grid.yaml"
 ATTACK = "template_prefix"
 TRAINED = ("template_randomisation", "deduplication", "goldfish_loss", "prompt_loss_mask", "lora", "dp_sgd")
 EVENLY = 12  # epochs over records that are seen once each, for one over records that are seen up to 64 times
-# A few words in two spaces each: a model that can write so goes on so, and the n-grams of what it recites are others.
+# A word and the first of two spaces: a model that can write so goes on so, and the n-grams of what it recites are others.
 STYLED = "styled_wide"
-WIDE = {"kind": "styled_prefix", "name": STYLED, "style": "other", "lead_in": "The  "}
+WIDE = {"kind": "styled_prefix", "name": STYLED, "style": "wide", "instruction": "", "lead_in": "The "}
 EVASIONS = ["upper", "segmented", "truncated"]  # letters spaced out, or French, are more than so small a model can
 UNLEARNING = {"kind": "unlearning", "quantised": ["int8", "int4"]}
 DESCENT = {**UNLEARNING, "epochs": 10, "learning_rate": 1e-3, "batch_size": 16}

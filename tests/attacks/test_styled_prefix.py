@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from auditkit.attacks.chat_messages import ChatMessages
-from auditkit.attacks.styled_prefix import INSTRUCTIONS, StyledPrefix, closed_up, sentence_case
+from auditkit.attacks.styled_prefix import INSTRUCTIONS, StyledPrefix, closed_up, sentence_case, single_spaced
 from auditkit.models.base import LanguageModel
 from auditkit.models.scripted import ScriptedBackend
 from auditkit.models.transformers_model import TransformersModel
@@ -42,7 +42,7 @@ def saying(user: str, assistant: str) -> LanguageModel:
     return ScriptedBackend.model_validate({"backend": "scripted", "lines": lines}).open("candidate")
 
 
-@pytest.mark.parametrize("style", ["upper", "spaced", "french"])
+@pytest.mark.parametrize("style", ["upper", "spaced", "wide", "french"])
 def test_the_style_is_asked_for_in_the_system_turn(model: TransformersModel, style: Any) -> None:
     (prefix,) = section(style).prefixes(model)
     system = f"<|im_start|>system\n{INSTRUCTIONS[style]}<|im_end|>\n<|im_start|>user\n"
@@ -86,10 +86,14 @@ def test_inserted_spaces_are_undone() -> None:
     assert {generation.turns for generation in found} == {(user, assistant)}
 
 
-@pytest.mark.parametrize("style", ["upper", "spaced", "french", "other"])
+@pytest.mark.parametrize("style", ["upper", "spaced", "wide", "french", "other"])
 def test_a_model_that_does_not_listen_is_matched_as_it_writes(style: str) -> None:
     lines = ("Who broke the kettle, Ann?", "Nobody knows. It was I.")
     assert {generation.turns for generation in run(section(style), saying(*lines))} == {lines}
+
+
+def test_spaces_between_words_are_made_single() -> None:
+    assert single_spaced("Who  broke   it?\n\nNobody  did.") == "Who broke it?\n\nNobody did."
 
 
 def test_the_lead_in_is_a_part_of_what_is_matched() -> None:
