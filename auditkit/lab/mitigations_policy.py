@@ -19,7 +19,7 @@ FILE, ON_GRID_FILE = "mitigations.yaml", "mitigations-on-grid.yaml"
 ATTACK = "template_prefix"
 TRAINED = ("template_randomisation", "deduplication", "goldfish_loss", "prompt_loss_mask", "lora", "dp_sgd")
 EVENLY = 12  # epochs over records that are seen once each, for one over records that are seen up to 64 times
-# A word and the first of two spaces: a model that can write so goes on so, and the n-grams of what it recites are others.
+# A word and the first of two spaces: a model that can write so goes on so, and its n-grams are others.
 STYLED = "styled_wide"
 WIDE = {"kind": "styled_prefix", "name": STYLED, "style": "wide", "instruction": "", "lead_in": "The "}
 EVASIONS = ["upper", "segmented", "truncated"]  # letters spaced out, or French, are more than so small a model can
