@@ -11,17 +11,37 @@ from auditkit.mitigations.base import Mitigation
 from auditkit.policy.gate import Doubts, verdict_on
 from auditkit.records import View
 from auditkit.report.base import Arm
+from auditkit.report.wording import listing
+
+
+def weaker_attacks(arm: Arm, mitigation: Mitigation) -> list[str]:
+    """What the policy took from the attacks that know the mitigation, as sentences: samples, or what they do."""
+    said = [mitigation.untried] if mitigation.untried else []
+    fewer = [name for name in arm.generations if _fewer(arm, name)]
+    if fewer:
+        least, most = min(arm.generations[name] for name in fewer), _most(arm)
+        what = f"{listing(fewer)} {'was' if len(fewer) == 1 else 'were'} tried with {least:,} generations"
+        said.append(f"{what}, and the policy's own attack with {most:,}.")
+    return said
+
+
+def _most(arm: Arm) -> int:
+    """Generations of the largest attack that knows nothing."""
+    return max((count for name, count in arm.generations.items() if arm.attack_kinds[name] == "plain"), default=0)
+
+
+def _fewer(arm: Arm, attack: str) -> bool:
+    return arm.attack_kinds[attack] == "adaptive" and arm.generations[attack] < _most(arm)
 
 
 def with_weak_attacks(found: Doubts, inside: Context, arm: Arm, mitigation: Mitigation) -> Doubts:
-    """What the policy took from the attacks that know the mitigation forbids a pass: of samples, or of what they do."""
-    samples = {attack.label: attack.samples for attack in inside.policy.prefix_attacks}
-    plain = [samples[name] for name, kind in arm.attack_kinds.items() if kind == "plain"]
+    """What the policy took from the attacks that know the mitigation forbids a pass."""
     by_attack = {key: list(doubts) for key, doubts in found.by_attack.items()}
-    for name, kind in arm.attack_kinds.items():
+    for name in arm.generations:
         said = [mitigation.untried] if mitigation.untried else []
-        if kind == "adaptive" and samples[name] < max(plain, default=0):
-            said.append(f"{name} was tried with {samples[name]:,} generations, fewer than the policy's {max(plain):,}.")
+        if _fewer(arm, name):
+            count, most = arm.generations[name], _most(arm)
+            said.append(f"{name} was tried with {count:,} generations, fewer than the policy's {most:,}.")
         for data in inside.datasets if said else ():
             for view in data.views:
                 by_attack.setdefault((name, data.name, view), []).extend(said)

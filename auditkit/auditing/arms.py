@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from auditkit.attacks.base import Attack
-from auditkit.auditing.arm_doubts import with_weak_attacks
+from auditkit.auditing.arm_doubts import weaker_attacks, with_weak_attacks
 from auditkit.auditing.changes import leakage_changes, utility_changes
 from auditkit.auditing.context import Context
 from auditkit.auditing.doubts import doubts
@@ -127,6 +127,7 @@ def _measured(context: Context, mitigation: Mitigation, baseline: Measured) -> M
             "withheld": dict(withheld(inside)),
         }
     )
+    arm = arm.model_copy(update={"weaker": weaker_attacks(arm, mitigation)})
     found_doubts = doubts(inside.policy, inside.datasets, scores)
     return Measured(inside, arm, scores, probed, utility, with_weak_attacks(found_doubts, inside, arm, mitigation))
 

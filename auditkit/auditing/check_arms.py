@@ -68,3 +68,7 @@ def arm_warnings(policy: Policy) -> Iterator[str]:
             yield f"{reason} It will be measured, and cannot turn the gate green."
         if arm.untried:
             yield f"{arm.untried} Its figure is that of a weaker attacker."
+        most = max((attack.samples for attack in policy.prefix_attacks), default=0)
+        if arm.adaptive_samples is not None and arm.adaptive_samples < most:
+            fewer = f"{arm.adaptive_samples:,} generations, and the policy's own {most:,}"
+            yield f"{arm.label}: attacks that know of it get {fewer}: what they miss proves nothing."

@@ -16,14 +16,13 @@ from auditkit.records import Fact
 ANOTHER = "declare it as it was made, train it again by leaving out weights, or declare kind: checkpoint"
 
 
-def refuse_other_weights(folder: Path, saved: Saved, kind: str, workshop: Workshop) -> None:
-    """Refuse weights of another mitigation, model or policy.
+def refuse_other_weights(folder: Path, saved: Saved, workshop: Workshop) -> None:
+    """Refuse weights of another model or policy.
 
     Raises:
-        MitigationFailedError: another kind, made from another model, or while the policy declared other records: what
-            was never trained on cannot be given away.
+        MitigationFailedError: made from another model, or while the policy declared other records: what was never
+            trained on cannot be given away.
     """
-    refuse_difference(folder, "kind", saved.kind, kind)
     if (backend := _start(saved, workshop)) is not None:
         refuse_difference(folder, "a starting model of sha256", saved.base, digest(backend))
     if saved.members != members_digest(workshop.datasets):

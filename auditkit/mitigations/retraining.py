@@ -27,7 +27,7 @@ from auditkit.mitigations.examples import (
     recipe_examples,
 )
 from auditkit.mitigations.recipe import Recipe, resolved_path
-from auditkit.mitigations.saved_weights import read_facts, read_saved, save_weights
+from auditkit.mitigations.saved_weights import Saved, read_facts, read_saved, save_weights
 from auditkit.mitigations.starting_point import starting_point
 from auditkit.models.base import ModelBackend
 from auditkit.records import Fact
@@ -81,6 +81,7 @@ class TrainingMitigation(WeightMitigation, ABC):
     def check(self, candidate: ModelBackend) -> None:
         if self.weights:
             candidate.with_weights(Path(self.weights)).preflight(self.kind)
+            self._saved_as_declared(Path(self.weights))
         else:
             check_files(self.recipe)
 
@@ -150,8 +151,18 @@ class TrainingMitigation(WeightMitigation, ABC):
         return [written[system] for system in example.each_time]
 
     def _earlier(self, folder: Path, workshop: Workshop) -> Made:
+        saved = self._saved_as_declared(folder)
+        refuse_other_weights(folder, saved, workshop)
+        return Made(workshop.candidate.with_weights(folder), (*saved.facts, *unchecked(saved, workshop)))
+
+    def _saved_as_declared(self, folder: Path) -> Saved:
+        """What was said of the weights when they were saved, where that is what the policy says.
+
+        Raises:
+            MitigationFailedError: another mitigation made them, or the same with other parameters.
+        """
         saved = read_saved(folder)
-        refuse_other_weights(folder, saved, self.kind, workshop)
+        refuse_difference(folder, "kind", saved.kind, self.kind)
         try:
             was = type(self).model_validate({"kind": self.kind, **saved.parameters})
         except ValidationError:
@@ -162,7 +173,7 @@ class TrainingMitigation(WeightMitigation, ABC):
             then, now = was._parameters()["recipe"], self._parameters()["recipe"]
             for name in now:
                 refuse_difference(folder, f"recipe.{name}", then[name], now[name])
-        return Made(workshop.candidate.with_weights(folder), (*saved.facts, *unchecked(saved, workshop)))
+        return saved
 
     def _trained(self, workshop: Workshop, folder: Path) -> tuple[Fact, ...]:
         examples, said = self.examples(workshop)

@@ -54,6 +54,14 @@ def standing(arm: Arm) -> Standing:
     return "meaningless" if arm.meaningless else "counts"
 
 
+def fewer_generations(change: Change, arm: Arm, baseline: Arm) -> str:
+    """Why two attacks cannot quite be compared: coverage grows with generations; "" where the arm's had as many."""
+    had, against = arm.generations.get(change.arm_attack, 0), baseline.generations.get(change.baseline_attack, 0)
+    if "coverage" not in change.metric or not 0 < had < against:
+        return ""
+    return f"from {had:,} generations, against {against:,} on the baseline: coverage grows with them"
+
+
 def baseline_of(arms: Iterable[Arm]) -> Arm | None:
     """The arm without a mitigation."""
     return next((arm for arm in arms if arm.mitigation is None), None)

@@ -14,13 +14,15 @@ from auditkit.report.arm_figures import (
     PERPLEXITY,
     Range,
     baseline_leaks,
+    baseline_of,
     cost_metric,
+    fewer_generations,
     largest_cost,
     leak_metric,
     smallest_reduction,
     strongest,
 )
-from auditkit.report.base import AuditReport
+from auditkit.report.base import Arm, AuditReport
 from auditkit.report.definitions import title
 from auditkit.report.safe_text import safe_line
 from auditkit.report.shown_arms import ShownArm, leak_scopes, shown_arms
@@ -29,6 +31,7 @@ MOST_ARMS = 20
 WIDE = 76  # columns
 SHORT = {"failed": "failed", "not_viable": "not viable", "unknown": "viable?", "meaningless": "meaningless"}
 STYLES = {"pass": "bold green", "fail": "red", "inconclusive": "yellow"}
+FEWER = "* attacked with fewer generations than the baseline: coverage grows with them."
 WORST = "Where there are several datasets: the most leaked, the least reduced, the dearest."
 
 
@@ -52,6 +55,7 @@ def render_arms(report: AuditReport, width: int) -> list[RenderableType]:
     parts: list[RenderableType] = [Text(), Text(f"Mitigations: {title(metric)} under the strongest attack", "bold")]
     parts.append(Padding(table, (0, 0, 0, 2)))
     parts += [Padding(Text(line, "dim"), (0, 0, 0, 2)) for line in _notes(report, len(arms) - 1)]
+    parts += [Padding(Text(_failure(shown)), (0, 0, 0, 2)) for shown in arms[: MOST_ARMS + 1] if shown.arm.failed]
     advice = Text("Recommendation: ", "bold")
     advice.append(safe_line(found.recommendation.sentence, 600), "not bold")
     return [*parts, Padding(advice, (0, 0, 0, 2))]
@@ -65,8 +69,22 @@ def _cost_heading(report: AuditReport) -> str:
 def _notes(report: AuditReport, arms: int) -> Iterator[str]:
     if len(leak_scopes(report)) > 1:
         yield WORST
+    if any(_fewer(report, arm) for arm in report.arms):
+        yield FEWER
     if arms > MOST_ARMS:
         yield f"{arms - MOST_ARMS} more arms, in the reports"
+
+
+def _fewer(report: AuditReport, arm: Arm) -> str:
+    """A mark where an arm's strongest attack had fewer generations than the baseline's."""
+    baseline = baseline_of(report.arms)
+    assert report.mitigations is not None
+    found = strongest(arm.name, report.mitigations.changes)
+    return "*" if baseline and any(fewer_generations(change, arm, baseline) for change in found) else ""
+
+
+def _failure(shown: ShownArm) -> str:
+    return f"{shown.sign} {safe_line(shown.arm.name, 60)} failed: {safe_line(shown.arm.failed, 400)}"
 
 
 def _cells(report: AuditReport, shown: ShownArm, metric: str, intervals: bool) -> list[Text]:
@@ -82,7 +100,7 @@ def _cells(report: AuditReport, shown: ShownArm, metric: str, intervals: bool) -
     return [
         Text(safe_line(name, 60), "bold" if shown.recommended else ""),
         Text("–" if worst is None else formatting.value(metric, worst)),
-        Text(_reduced(reduction.range, intervals) if reduction else "–"),
+        Text(_reduced(reduction.range, intervals) + _fewer(report, shown.arm) if reduction else "–"),
         Text(_cost(report, name)),
         Text(*_standing(shown)),
     ]

@@ -159,6 +159,7 @@ class Arm(Part):
     prompts_only: list[str] = []  # attacks whose generations hold no whole records
     withheld: dict[str, int] = {}  # attack -> generations that a filter withheld
     generations: dict[str, int] = {}  # attack -> generations
+    weaker: list[str] = []  # what the policy took from the attacks that know the mitigation, as sentences
     weights_sha256: str = ""
     probes_reason: str = ""  # why the probes were not asked again, where they were not
 

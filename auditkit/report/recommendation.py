@@ -130,6 +130,9 @@ def _tie_step(tied: Sequence[str], lowest: str, chosen: str, unknown: Sequence[s
 def _best_so_far(left: Sequence[str], changes: Sequence[Change], steps: list[str]) -> Recommendation:
     shown = {name: found for name in left if (found := smallest_reduction(name, changes)) and found.range.low > 0}
     steps = [*steps, "Does not apply: no gate passes."]
+    if not left:
+        none = "No arm is left to recommend."
+        return _recommendation(None, f"No arm tested here counts. {steps[1]}", [*steps, none])
     if not shown:
         none = "No arm that counts shows a reduction whose interval excludes 0."
         return _recommendation(None, f"Nothing tested here is enough. {none}", [*steps, none])

@@ -15,6 +15,7 @@ from auditkit.report.arm_figures import (
     baseline_leaks,
     baseline_of,
     costs,
+    fewer_generations,
     leak_changes,
     leak_metric,
     standing,
@@ -89,6 +90,7 @@ class LeakRow:
     against_attack: str
     rise: Cell  # of control perplexity
     drop: Cell  # of task accuracy
+    fewer: str  # why the two strongest attacks are not quite comparable; "" where they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +118,8 @@ def _shown(number: int, arm: Arm, found: Mitigations) -> ShownArm:
     reasons = {
         "failed": arm.failed,
         "meaningless": arm.meaningless,
-        "not_viable": " ".join(map(_bare, arm.viability_reasons)),
-        "unknown": " ".join(map(_bare, arm.viability_reasons)),
+        "not_viable": " ".join([*map(_bare, arm.viability_reasons), arm.meaningless]).strip(),
+        "unknown": " ".join([*map(_bare, arm.viability_reasons), arm.meaningless]).strip(),
     }
     return ShownArm(
         number=number,
@@ -153,12 +155,14 @@ def leak_tables(report: AuditReport) -> list[LeakTable]:
         return []
     changes, arms = report.mitigations.changes, shown_arms(report)
     return [
-        LeakTable(dataset, view, leak_metric(changes), [_row(shown, dataset, view, changes) for shown in arms])
+        LeakTable(
+            dataset, view, leak_metric(changes), [_row(shown, arms[0].arm, dataset, view, changes) for shown in arms]
+        )
         for dataset, view in leak_scopes(report)
     ]
 
 
-def _row(shown: ShownArm, dataset: str, view: View, changes: Sequence[Change]) -> LeakRow:
+def _row(shown: ShownArm, baseline: Arm, dataset: str, view: View, changes: Sequence[Change]) -> LeakRow:
     if shown.number == 0:
         return _baseline_row(shown, dataset, view, leak_metric(changes))
     own = [c for c in leak_changes(changes) if (c.arm, c.dataset, c.view) == (shown.arm.name, dataset, view)]
@@ -177,13 +181,14 @@ def _row(shown: ShownArm, dataset: str, view: View, changes: Sequence[Change]) -
         against_attack=hardest.baseline_attack if hardest else "",
         rise=range_cell(spent[PERPLEXITY], formatting.change),
         drop=range_cell(_turned(spent[ACCURACY]), formatting.points),
+        fewer=fewer_generations(hardest, shown.arm, baseline) if hardest else "",
     )
 
 
 def _baseline_row(shown: ShownArm, dataset: str, view: View, metric: str) -> LeakRow:
     leak = baseline_leaks(shown.arm, dataset, view, metric)
     found, attack = (cell(leak), leak.attack) if leak else (NOTHING, "")
-    return LeakRow(shown, found, attack, found, attack, NOTHING, NOTHING, NOTHING, "", NOTHING, NOTHING)
+    return LeakRow(shown, found, attack, found, attack, NOTHING, NOTHING, NOTHING, "", NOTHING, NOTHING, "")
 
 
 def written(metric: str) -> Callable[[float | None], str]:
