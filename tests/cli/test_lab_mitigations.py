@@ -35,7 +35,7 @@ def test_one_seed_alone_is_one_run_and_no_table(tmp_path: Path, monkeypatch: pyt
 
     def run(_: LoadedRecipe, out: Path, seed: int, options: Options, __: object) -> SimpleNamespace:
         asked.append((seed, options))
-        return SimpleNamespace(folder=SimpleNamespace(path=out / "run"))
+        return SimpleNamespace(arms=SimpleNamespace(folder=SimpleNamespace(path=out / "run")))
 
     monkeypatch.setattr(experiment, "run_seed", run)
     given = ("--seeds", "4", "--seed-only", "3", "--arms", "goldfish, untouched", "--quiet")

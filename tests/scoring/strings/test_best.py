@@ -51,8 +51,9 @@ def brute_force(
     for text in generations:
         scores = [BRUTE[measure](text, record) for record in records]
         top = max(scores, default=-1.0)
-        index.append(scores.index(top) if top >= floor else -1)
-        best.append(top if top >= floor else 0.0)
+        enough = bool(reaches(np.array(top), floor))  # as fractions: 1 - 9/10 is 0.1, whatever its last digit
+        index.append(scores.index(top) if enough else -1)
+        best.append(top if enough else 0.0)
     return index, best
 
 
@@ -60,6 +61,7 @@ def brute_force(
 @given(families(), st.sampled_from(MEASURES), st.sampled_from([0.0, 0.1, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0]))
 @example((["abcdefghij"], ["abcdefghiX", "Xbcdefghij"]), "levenshtein", 0.9)
 @example((["", "a"], ["", "b", ""]), "levenshtein", 0.8)
+@example((["0" * 10], ["0"]), "levenshtein", 0.1)
 @example((["a" * 10], ["a" * 9, "a" * 11]), "indel", 0.95)
 def test_is_brute_force(texts: tuple[list[str], list[str]], measure: Measure, floor: float) -> None:
     index, best = best_string_matches(*texts, measure=measure, floor=floor)
