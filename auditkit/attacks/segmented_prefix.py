@@ -9,7 +9,6 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import count
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -63,9 +62,8 @@ class SegmentedPrefix(Attack):
         turns = request.prefix.turns or model.turn_format()
         samples = [_Sample(model, request, turns, self.segment, self.pieces) for _ in range(request.count)]
         known = self._refusals(model)
-        rounds = count()
+        turn = 0
         while asked := [sample for sample in samples if sample.runs]:
-            turn = next(rounds)
             for length in sorted({sample.length for sample in asked}):
                 together = [sample for sample in asked if sample.length == length]
                 sampler = replace(request.sampler, max_new_tokens=length)
@@ -73,6 +71,7 @@ class SegmentedPrefix(Attack):
                 found = model.complete([sample.prefix for sample in together], sampler, seed)
                 for sample, ids in zip(together, found, strict=True):
                     sample.take_or_halve(ids, known)
+            turn += 1
         return [sample.generation(request.first_ordinal + place) for place, sample in enumerate(samples)]
 
     def _refusals(self, model: LanguageModel) -> frozenset[str]:

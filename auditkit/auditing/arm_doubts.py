@@ -11,41 +11,33 @@ from auditkit.mitigations.base import Mitigation
 from auditkit.policy.gate import Doubts, verdict_on
 from auditkit.records import View
 from auditkit.report.base import Arm
-from auditkit.report.wording import listing
 
 
 def weaker_attacks(arm: Arm, mitigation: Mitigation) -> list[str]:
     """What the policy took from the attacks that know the mitigation, as sentences: samples, or what they do."""
-    said = [mitigation.untried] if mitigation.untried else []
-    fewer = [name for name in arm.generations if _fewer(arm, name)]
-    if fewer:
-        least, most = min(arm.generations[name] for name in fewer), _most(arm)
-        what = f"{listing(fewer)} {'was' if len(fewer) == 1 else 'were'} tried with {least:,} generations"
-        said.append(f"{what}, and the policy's own attack with {most:,}.")
-    return said
-
-
-def _most(arm: Arm) -> int:
-    """Generations of the largest attack that knows nothing."""
-    return max((count for name, count in arm.generations.items() if arm.attack_kinds[name] == "plain"), default=0)
-
-
-def _fewer(arm: Arm, attack: str) -> bool:
-    return arm.attack_kinds[attack] == "adaptive" and arm.generations[attack] < _most(arm)
+    said = dict.fromkeys(sentence for _, sentence in _weaknesses(arm, mitigation))
+    return list(said)
 
 
 def with_weak_attacks(found: Doubts, inside: Context, arm: Arm, mitigation: Mitigation) -> Doubts:
     """What the policy took from the attacks that know the mitigation forbids a pass."""
     by_attack = {key: list(doubts) for key, doubts in found.by_attack.items()}
-    for name in arm.generations:
-        said = [mitigation.untried] if mitigation.untried else []
-        if _fewer(arm, name):
-            count, most = arm.generations[name], _most(arm)
-            said.append(f"{name} was tried with {count:,} generations, fewer than the policy's {most:,}.")
-        for data in inside.datasets if said else ():
+    for attack, sentence in _weaknesses(arm, mitigation):
+        for data in inside.datasets:
             for view in data.views:
-                by_attack.setdefault((name, data.name, view), []).extend(said)
+                by_attack.setdefault((attack, data.name, view), []).append(sentence)
     return replace(found, by_attack=by_attack)
+
+
+def _weaknesses(arm: Arm, mitigation: Mitigation) -> Iterator[tuple[str, str]]:
+    """(attack, sentence): what was never tried bears on every attack, too few generations on their own."""
+    if mitigation.untried:
+        yield from ((attack, mitigation.untried) for attack in arm.generations)
+    plain = (count for name, count in arm.generations.items() if arm.attack_kinds[name] == "plain")
+    most = max(plain, default=0)
+    for name, count in arm.generations.items():
+        if arm.attack_kinds[name] == "adaptive" and count < most:
+            yield name, f"{name} was tried with {count:,} generations, and the policy's own attack with {most:,}."
 
 
 def with_leaking_arms(baseline: Measured, arms: Sequence[Measured], views: dict[str, tuple[View, ...]]) -> Measured:

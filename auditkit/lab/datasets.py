@@ -18,6 +18,7 @@ from auditkit.lab.generators.table import generator
 from auditkit.lab.generators.variants import VARIANTS, similarity, variant_of, whole_text
 from auditkit.lab.recipe_file import LoadedRecipe
 from auditkit.lab.recipe_sections import Dataset
+from auditkit.training.rows import system_turns
 from auditkit.training.seeds import seeded
 
 TRIES = 200
@@ -46,7 +47,7 @@ class Member:
     @property
     def each_time(self) -> tuple[str, ...]:
         """(repeats,) the system turn that it stands behind each time an epoch shows it; "" is none."""
-        return (*self.systems, *[""] * (self.repeats - len(self.systems)))
+        return system_turns(self.systems, self.repeats)
 
     def row(self) -> dict[str, Any]:
         """As it stands in the data file."""

@@ -14,6 +14,7 @@ from auditkit.errors import DataError, MitigationFailedError, Problem
 from auditkit.mitigations.base import Declared
 from auditkit.mitigations.recipe import Recipe, RecipeData, RecipeReplay, RowFields
 from auditkit.records import Record
+from auditkit.training.rows import system_turns
 from auditkit.training.seeds import seeded
 
 MAX_LINE, MAX_REPEATS, MAX_PROBLEMS = 64 << 20, 100_000, 20
@@ -47,7 +48,7 @@ class Example:
     @property
     def each_time(self) -> tuple[str, ...]:
         """(repeats,) the system turn that it stands behind each time an epoch sees it; "" is none."""
-        return (*self.systems, *[""] * (self.repeats - len(self.systems)))
+        return system_turns(self.systems, self.repeats)
 
 
 def recipe_examples(recipe: Recipe, datasets: Sequence[Declared], seed: int) -> list[Example]:

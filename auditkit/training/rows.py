@@ -36,6 +36,11 @@ class Row:
         return any(label != IGNORED for label in self.labels[1:])
 
 
+def system_turns(given: Sequence[str], repeats: int) -> tuple[str, ...]:
+    """(repeats,) the system turn that a record stands behind each time an epoch sees it: the given, then none ("")."""
+    return (*given, *[""] * (repeats - len(given)))
+
+
 def plain_row(tokenizer: Any, text: str) -> Row:
     """A plain text between the tokens that begin and end texts, with loss on all of it.
 
