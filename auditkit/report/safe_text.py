@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from typing import Any
 
 LONGEST = 20_000  # characters, where the caller says nothing
 LONGEST_LINE = 300
@@ -91,3 +92,12 @@ def safe_line(text: str, limit: int = LONGEST_LINE) -> str:
 def safe_literal(text: str, limit: int = LONGEST) -> str:
     """A literal such as an attack prefix: new lines are shown *and* break the line, so that nothing is guessed."""
     return safe_text(text, limit).replace("\t", "⟨TAB⟩").replace("\n", "↵\n")
+
+
+def safe_tree(value: Any, limit: int = LONGEST) -> Any:
+    """A value made for JSON with each text in it shown as ``safe_text`` does: keys, which are ours, stay."""
+    if isinstance(value, str):
+        return safe_text(value, limit)
+    if isinstance(value, dict):
+        return {key: safe_tree(item, limit) for key, item in value.items()}
+    return [safe_tree(item, limit) for item in value] if isinstance(value, list) else value

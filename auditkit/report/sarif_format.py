@@ -12,7 +12,7 @@ from auditkit.files import write_bytes
 from auditkit.report import formatting
 from auditkit.report.base import AuditReport, Finding, ReportFormat, RuleResult
 from auditkit.report.definitions import definition, title
-from auditkit.report.safe_text import safe_line
+from auditkit.report.safe_text import safe_line, safe_tree
 
 FILE_NAME = "results.sarif"
 LEAK_RULE = "leaked-record"
@@ -30,7 +30,7 @@ class SarifFormat(ReportFormat):
 
     def write(self, report: AuditReport, folder: Path) -> list[Path]:
         """Write results.sarif."""
-        content = json.dumps(_log(report), ensure_ascii=False, indent=1, allow_nan=False, sort_keys=True)
+        content = json.dumps(safe_tree(_log(report)), ensure_ascii=False, indent=1, allow_nan=False, sort_keys=True)
         return [write_bytes(folder / FILE_NAME, content.encode() + b"\n")]
 
 
