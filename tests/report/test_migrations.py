@@ -108,7 +108,7 @@ def test_the_shape_of_a_version_does_not_change() -> None:
 
 @pytest.mark.parametrize(("before", "after"), list(pairwise(VERSIONS)))
 def test_a_minor_version_only_adds_and_what_it_adds_has_a_default(before: str, after: str) -> None:
-    assert before.split(".")[0] == after.split(".")[0], "a major step needs a test of its own"
+    assert before.split(".", maxsplit=1)[0] == after.split(".", maxsplit=1)[0], "a major step needs a test of its own"
     old, new = _shape(before), _shape(after)
     for part, fields in old.items():
         assert fields.keys() <= new[part].keys(), part
