@@ -31,7 +31,8 @@ def compare_runs(
     Raises:
         AuditkitError: a run that is none, is not finished, or is not as it was attested.
     """
-    return compare(*(read_run(path, key, unverified) for path in (before, after)), alpha)
+    first, second = (read_run(path, key, unverified) for path in (before, after))
+    return compare(first, second, alpha)
 
 
 def compare(before: DiffRun, after: DiffRun, alpha: float = ALPHA) -> Diff:

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from auditkit.auditing.diff_paired import RATES, UnpairedError, paired_difference
-from auditkit.auditing.diff_runs import DiffRun, Key
+from auditkit.auditing.diff_paired import RATES, paired_difference
+from auditkit.auditing.diff_runs import DiffRun, Key, UnpairedError
 from auditkit.auditing.diff_sameness import Sameness
 from auditkit.records import Estimate
 from auditkit.report.diff import Compared, Movement, Pairing
@@ -33,8 +33,20 @@ def other_lines(same: Sameness, alpha: float) -> list[Compared]:
     known = {**same.before.rules, **same.after.rules}
     keys = dict.fromkeys([*same.before.estimates, *same.after.estimates])
     lines = [_compared(same, key) for key in keys if key not in known]
-    lines += [*_utility(same), *_at_one_threshold(same)]
+    lines += [*_utility(same), *_at_one_threshold(same), *_other_arms(same)]
     return [_moved(line, None, alpha) for line in lines]
+
+
+def _other_arms(same: Sameness) -> Iterator[Compared]:
+    """Every figure of the arms that both runs have beside those that ship."""
+    theirs = {arm.name: arm.mitigation for arm in same.after.report.arms}
+    shown = {run.arm.name for run in same.runs}
+    for arm in same.before.report.arms:
+        if arm.name in shown or arm.name not in theirs or theirs[arm.name] != arm.mitigation:
+            continue
+        pair = Sameness(*(replace(run, arm_name=arm.name) for run in same.runs))
+        for key in dict.fromkeys([*pair.before.estimates, *pair.after.estimates]):
+            yield _compared(pair, key).model_copy(update={"arm": arm.name})
 
 
 def _compared(same: Sameness, key: Key) -> Compared:

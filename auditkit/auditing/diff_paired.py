@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from auditkit.auditing.cover import SideCoverage, read_coverage
-from auditkit.auditing.diff_runs import DiffRun, Key
+from auditkit.auditing.diff_runs import DiffRun, Key, UnpairedError
 from auditkit.records import Estimate
 from auditkit.scoring.metrics import drawn_rate
 from auditkit.scoring.strings.pairs import reaches
@@ -26,10 +26,6 @@ RATES = (SEMANTIC, ADJUSTED, *STRINGS)
 BROKEN = (OSError, ValueError, KeyError, TypeError, AttributeError)  # what a damaged file raises; pyarrow's are these
 
 Flags = npt.NDArray[np.bool_]
-
-
-class UnpairedError(Exception):
-    """Why a figure cannot be paired, in words."""
 
 
 def paired_difference(before: DiffRun, after: DiffRun, key: Key) -> Estimate:
@@ -62,8 +58,7 @@ class _Hits:
     def of(cls, run: DiffRun, key: Key) -> _Hits:
         metric, dataset, attack, view = key
         column = STRINGS.get(metric, "score")
-        path = run.files.matches_file(attack, dataset, view)
-        _present(run, path.exists())
+        path = run.evidence(run.files.matches_file(attack, dataset, view))
         try:
             import pyarrow.parquet as pq
 
@@ -123,19 +118,11 @@ def read_side(run: DiffRun, dataset: str, attack: str, view: str) -> SideCoverag
     Raises:
         UnpairedError: it is not there, or cannot be read.
     """
-    path = run.files.coverage_file(attack, dataset, view)
-    _present(run, path.exists())
+    path = run.evidence(run.files.coverage_file(attack, dataset, view))
     try:
         return read_coverage(path)
     except BROKEN as error:
         raise UnpairedError(f"the evidence cannot be read ({type(error).__name__})") from None
-
-
-def _present(run: DiffRun, there: bool) -> None:
-    if not run.folder.evidence.is_dir():
-        raise UnpairedError("the evidence was purged")
-    if not there:
-        raise UnpairedError("the evidence is not in the run folder")
 
 
 def _estimate(key: Key, found: tuple[float, float, float], method: str, generations: int) -> Estimate:

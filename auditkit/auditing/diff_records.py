@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
 
 from auditkit.auditing.diff_lines import common_attacks
-from auditkit.auditing.diff_paired import UnpairedError, read_side
-from auditkit.auditing.diff_runs import DiffRun
+from auditkit.auditing.diff_paired import read_side
+from auditkit.auditing.diff_runs import DiffRun, UnpairedError
 from auditkit.auditing.diff_sameness import Sameness
 from auditkit.records import View
 from auditkit.report.base import DatasetInfo
 from auditkit.report.diff import MovedRecord, RecordsMoved
 
-MOST_LISTED = 50
+MOST_LISTED = 5000
 
 Flags = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]
@@ -95,7 +94,7 @@ def _known_ids(same: Sameness, dataset: str) -> dict[int, str]:
     known: dict[int, str] = {}
     for run in same.runs:
         removals = run.report.attribution.removals if run.report.attribution else []
-        for one in chain(run.report.findings, removals):
-            if one.dataset == dataset:
-                known.setdefault(one.record_index, one.record)
+        named = [(one.dataset, one.record_index, one.record) for one in run.report.findings]
+        named += [(one.dataset, one.record_index, one.record) for one in removals]
+        known |= {index: record for of, index, record in named if of == dataset}
     return known

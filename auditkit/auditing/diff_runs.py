@@ -22,6 +22,10 @@ REDACTED = "audit.redacted.json"  # what is left of audit.json where a run was p
 Key = tuple[str, str, str, View]  # metric, dataset, attack, view
 
 
+class UnpairedError(Exception):
+    """Why a figure cannot be paired, in words."""
+
+
 @dataclass(frozen=True)
 class DiffRun:
     """One finished run: its report, its folder, and whether it is as it was attested."""
@@ -30,11 +34,13 @@ class DiffRun:
     report: AuditReport
     integrity: str
     notes: tuple[str, ...] = ()
+    arm_name: str = ""  # of another arm than the one that ships
 
     @cached_property
     def arm(self) -> Arm:
         """Whose figures are compared: those of the arm that ships, or the baseline's where the report shows these."""
-        arm = shown_arm(self.report.arms, self.report.verdict.arm)
+        arm = next((arm for arm in self.report.arms if arm.name == self.arm_name), None)
+        arm = arm or shown_arm(self.report.arms, self.report.verdict.arm)
         if arm is None:
             raise AuditkitError(f"{self.folder.path} has no arm", "the run holds no figures to compare")
         return arm
@@ -43,6 +49,19 @@ class DiffRun:
     def files(self) -> RunFolder:
         """The evidence of that arm."""
         return self.folder.of_arm(self.arm.name) if self.arm.mitigation else self.folder
+
+    def evidence(self, path: Path) -> Path:
+        """A file of the evidence, once it is known to be one: names in a report may be anybody's.
+
+        Raises:
+            UnpairedError: it is not there, or not in the run folder.
+        """
+        if not self.folder.evidence.is_dir():
+            raise UnpairedError("the evidence was purged")
+        inside = path.is_relative_to(self.folder.evidence) and path.resolve() == path
+        if not inside or not path.is_file():
+            raise UnpairedError("the evidence is not in the run folder")
+        return path
 
     @cached_property
     def estimates(self) -> dict[Key, Estimate]:

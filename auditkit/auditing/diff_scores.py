@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from auditkit.auditing.diff_paired import BROKEN
-from auditkit.auditing.diff_runs import DiffRun
+from auditkit.auditing.diff_runs import DiffRun, UnpairedError
 from auditkit.auditing.diff_sameness import Sameness
 from auditkit.records import Estimate
 from auditkit.report.diff import ScoreShift
@@ -36,7 +37,7 @@ def _of_probe(same: Sameness, probe: str, dataset: str) -> Iterator[ScoreShift]:
     if all(run.folder.evidence.is_dir() for run in same.runs) and not any(path.exists() for path in paths):
         return  # a probe that scores no record
     reason = same.unlike_data(dataset) or same.unlike("", dataset, probe, "record")
-    tables = [_read(run, path.exists(), probe, dataset) for run, path in zip(same.runs, paths, strict=True)]
+    tables = [_read(run, path) for run, path in zip(same.runs, paths, strict=True)]
     if reason or any(isinstance(table, str) for table in tables):
         said = [table for table in tables if isinstance(table, str)]
         yield _left_out(probe, dataset, reason or said[0])
@@ -52,16 +53,16 @@ def _left_out(probe: str, dataset: str, why: str) -> ScoreShift:
     return ScoreShift(probe=probe, metric="", dataset=dataset, records=0, note=f"not paired: {why}", **empty)
 
 
-def _read(run: DiffRun, there: bool, probe: str, dataset: str) -> Columns | str:
+def _read(run: DiffRun, path: Path) -> Columns | str:
     """The columns of a file of scores, or why there are none."""
-    if not there:
-        return "the evidence was purged" if not run.folder.evidence.is_dir() else "one run has no scores of records"
     try:
         import pyarrow.parquet as pq
 
-        table = pq.read_table(run.files.record_scores_file(probe, dataset))
+        table = pq.read_table(run.evidence(path))
         columns = {name: table[name].to_numpy() for name in table.column_names}
         return {name: columns[name] for name in (*_NEEDED, *(["cluster"] if "cluster" in columns else []))}
+    except UnpairedError as error:
+        return str(error)
     except BROKEN as error:
         return f"the evidence cannot be read ({type(error).__name__})"
 

@@ -85,7 +85,7 @@ def _arms(same: Sameness) -> Iterator[NotSame]:
         )
     for mine, theirs in [(same.before, same.after), (same.after, same.before)]:
         others = {arm.name for arm in theirs.report.arms}
-        alone = [arm.name for arm in mine.report.arms if arm.name not in others and arm.name != mine.arm.name]
+        alone = [arm.name for arm in mine.report.arms if arm.name not in others | {mine.arm.name}]
         if alone:
             yield _in_one("arms", mine, same, ", ".join(alone), "they are not compared")
 

@@ -62,6 +62,7 @@ class Compared(Part):
     adjusted_p: float | None = None
     movement: Movement = "not_compared"
     threshold: float | None = None
+    arm: str = ""  # where it is not the arm that ships: one that both runs have
 
 
 class ScoreShift(Part):

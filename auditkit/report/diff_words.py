@@ -42,7 +42,8 @@ def what(line: Compared) -> str:
     name = title(line.metric)
     by = f" of {line.attack}" if line.attack else ""
     at = f" at {line.threshold:g}" if line.threshold is not None else ""
-    return f"{name[:1].upper()}{name[1:]}{by} on {line.dataset} ({line.view}){at}"
+    arm = f", arm {line.arm}" if line.arm else ""
+    return f"{name[:1].upper()}{name[1:]}{by} on {line.dataset} ({line.view}){at}{arm}"
 
 
 def word(line: Compared) -> str:
