@@ -6,6 +6,8 @@ What a line cannot be paired for is told as an ``UnpairedError``; the two runs' 
 from __future__ import annotations
 
 from dataclasses import replace
+from zipfile import BadZipFile
+from zlib import error as ZlibError
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +25,18 @@ PAIRED_LESS_CONTROLS = f"members {PAIRED}; controls, and the two together, by MO
 STRINGS = {"string_memorisation_rate": "levenshtein", "string_memorisation_rate_indel": "indel"}
 SEMANTIC, ADJUSTED = "semantic_memorisation_rate", "adjusted_semantic_rate"
 RATES = (SEMANTIC, ADJUSTED, *STRINGS)
-BROKEN = (OSError, ValueError, KeyError, TypeError, AttributeError)  # what a damaged file raises; pyarrow's are these
+# What a damaged file of evidence raises; pyarrow's own errors are among these.
+BROKEN = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    NotImplementedError,
+    BadZipFile,
+    ZlibError,
+)
 
 Flags = npt.NDArray[np.bool_]
 
