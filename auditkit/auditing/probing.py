@@ -124,9 +124,12 @@ def _write_scores(context: Context, found: Probed) -> None:
     path = context.run.record_scores_file(found.probe.label, found.data.name)
     if not found.result.scores:
         return
-    columns: dict[str, list[Any]] = {name: [] for name in ("metric", "split", "index", "value", "scored")}
+    columns: dict[str, list[Any]] = {name: [] for name in ("metric", "split", "index", "value", "scored", "cluster")}
     for scores in found.result.scores:
-        for split, side in (("member", scores.members), ("control", scores.controls)):
+        for split, side, clusters in (
+            ("member", scores.members, found.data.clusters),
+            ("control", scores.controls, found.data.control_clusters),
+        ):
             if not np.isfinite(side.kept).all():
                 raise RunError(f"{found.probe.label} gave a score that is no number", "report this as a fault")
             count = len(side.values)
@@ -135,5 +138,6 @@ def _write_scores(context: Context, found: Probed) -> None:
             columns["index"] += range(count)
             columns["value"] += side.values.tolist()
             columns["scored"] += side.scored.tolist()
+            columns["cluster"] += clusters.tolist()
     with replacing(path) as temporary:
         pq.write_table(pa.table(columns), temporary, compression="zstd")

@@ -20,7 +20,7 @@ from auditkit.report.scored import (
     ThresholdCurve,
 )
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 
 RuleOutcome = Literal["pass", "fail", "inconclusive", "waived", "not_viable"]
 Outcome = Literal["pass", "fail", "inconclusive"]
@@ -377,6 +377,13 @@ class SignatureInfo(Part):
     certificate_subject: str = ""
 
 
+class Migration(Part):
+    """Where a report was written by an auditkit of an earlier schema version: which, and what it did not record."""
+
+    from_version: str
+    not_recorded: list[str] = []  # in words
+
+
 class AuditReport(Part):
     """All of an audit. Serialised as canonical JSON (RFC 8785) it is audit.json."""
 
@@ -408,6 +415,7 @@ class AuditReport(Part):
     mitigations: Mitigations | None = None  # None where the policy declares none
     limits: list[str]  # what this audit does not show, as sentences
     verdict: Verdict
+    migration: Migration | None = None  # None: written in this schema version
 
 
 class ReportFormat(Plugin, ABC):

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from auditkit.errors import AuditkitError
 from auditkit.files import write_bytes
-from auditkit.report.base import SCHEMA_VERSION, AuditReport, ReportFormat
+from auditkit.report.base import AuditReport, ReportFormat
+from auditkit.report.migrations import migrated
 
 FILE_NAME = "audit.json"
 LARGEST_INTEGER = 2**53 - 1  # RFC 8785 has no other numbers than IEEE doubles
@@ -57,7 +58,7 @@ def _exact(value: Any) -> Any:
 
 
 def load(path: Path) -> AuditReport:
-    """Read an audit.json.
+    """Read an audit.json of this schema version, or of an earlier one (``migrations``).
 
     Raises:
         AuditkitError: no such file, not JSON, or not a report of a schema version that this auditkit knows.
@@ -70,12 +71,12 @@ def load(path: Path) -> AuditReport:
         ) from error
     except (ValueError, RecursionError) as error:
         raise AuditkitError(f"{path} is not JSON", "the file is damaged: take it from a copy of the run") from error
-    version = content.get("schema_version") if isinstance(content, dict) else None
-    if version != SCHEMA_VERSION:
-        raise AuditkitError(
-            f"{path} has schema version {str(version)[:20]!r}, this auditkit reads {SCHEMA_VERSION!r}",
-            "use the version of auditkit that wrote it",
-        )
+    if not isinstance(content, dict):
+        raise AuditkitError(f"{path} is not an audit report", "give a run folder with audit.json")
+    try:
+        content = migrated(content)
+    except AuditkitError as error:
+        raise AuditkitError(f"{path}: {error.message}", error.hint) from None
     return _validated(content, path)
 
 

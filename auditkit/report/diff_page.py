@@ -1,0 +1,15 @@
+"""A comparison as a page: one file, no script, nothing fetched, everything escaped; light, dark and on paper."""
+
+from __future__ import annotations
+
+from auditkit.report import diff_words as words
+from auditkit.report.diff import Diff
+from auditkit.report.document import _environment
+
+MOST_OTHERS, MOST_RECORDS = 500, 200
+
+
+def page(diff: Diff) -> str:
+    """diff.html."""
+    template = _environment().get_template("report/diff.html.j2")
+    return template.render(diff=diff, words=words, most_others=MOST_OTHERS, most_records=MOST_RECORDS)
