@@ -47,11 +47,16 @@ class Statement:
         in_pieces = self.serialisation.get("method") == "shards"
         return frozenset(name.rsplit(":", 2)[0] if in_pieces else name for name, _, _ in self.resources)
 
+    @property
+    def speaks_of_git(self) -> bool:
+        """Whether git's own files are among them, which are left out unless the signer wanted them."""
+        return any(name.split("/")[0] in IGNORED for name in self.names)
+
     def manifest(self, signature: str) -> Manifest | None:
         """The manifest that this is, where it is in the form and extent of those that are made here; else None."""
         said = self.serialisation
         ignored = {str(path) for path in said.get("ignore_paths", ())}
-        if said.get("method") != "files" or ignored - IGNORED - {signature}:
+        if said.get("method") != "files" or ignored - IGNORED - {signature} or self.speaks_of_git:
             return None
         if any(algorithm != "sha256" for _, algorithm, _ in self.resources):
             return None
@@ -117,9 +122,8 @@ def check(model: Path, signature: Path, section: SignerSection, ignored: Iterabl
     """
     config = _verifier(section)
     statement = read_statement(signature.read_bytes())
-    without_git = not any(name.split("/")[0] in IGNORED for name in statement.names)
     form = _hashing_as_signed(statement.serialisation)
-    form.set_ignored_paths(paths=list(ignored), ignore_git_paths=without_git).set_allow_symlinks(links)
+    form.set_ignored_paths(paths=list(ignored), ignore_git_paths=not statement.speaks_of_git).set_allow_symlinks(links)
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # it prints advice for signers
             config.set_hashing_config(form).verify(model, signature)
@@ -188,7 +192,8 @@ def _hashing_as_signed(said: dict[str, Any]) -> Any:
     config = _library("hashing").Config()
     try:
         if said.get("method") == "shards":
-            return config.use_shard_serialization(hashing_algorithm=said["hash_type"], shard_size=said["shard_size"])
+            size = int(said["shard_size"])  # which the statement's JSON holds as 64.0
+            return config.use_shard_serialization(hashing_algorithm=said["hash_type"], shard_size=size)
         return config.use_file_serialization(hashing_algorithm=said["hash_type"])
     except (ValueError, LookupError, TypeError) as error:
         raise ValueError(f"made in a form that is not known here: {_said(error)}") from None
