@@ -111,7 +111,7 @@ def _locate(wanted: str, file: Path, place: Place) -> Path:
     path = file.parent / wanted
     try:
         exists = path.is_file()
-    except ValueError:
+    except (OSError, ValueError):  # no file can have such a name
         exists = False
     if not exists:
         hint = f"a path relative to this file, or a preset: {', '.join(preset_names())}"
