@@ -12,15 +12,15 @@ export TOKENIZERS_PARALLELISM = false
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[transformers,pdf]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[transformers,pdf,model-signing]'
 	touch $@
 
 $(VENV)/.installed-lab: $(VENV)/.installed
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[transformers,pdf,lab,dp]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[transformers,pdf,model-signing,lab,dp]'
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[transformers,pdf,hnsw,hub,gemini,sentence-transformers,lab,dp,lm-eval,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[transformers,pdf,model-signing,hnsw,hub,gemini,sentence-transformers,lab,dp,lm-eval,dev]'
 	touch $@
 
 demo: $(VENV)/.installed

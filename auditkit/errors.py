@@ -7,6 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
+def visible(text: str, keep: str = "") -> str:
+    """Text of unknown origin, such as a file's name, fit for a terminal: what cannot be seen, or would act, is escaped.
+
+    ``keep`` are characters that may stay.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
+
+
 class AuditkitError(Exception):
     """Something the user can act on.
 
@@ -22,7 +32,8 @@ class AuditkitError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.message}\n  -> {self.hint}" if self.hint else self.message
+        text = f"{self.message}\n  -> {self.hint}" if self.hint else self.message
+        return visible(text, keep="\n")
 
 
 @dataclass(frozen=True)
@@ -36,8 +47,8 @@ class Problem:
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else f"{self.file}"
-        text = f"{place}: {self.message}"
-        return f"{text}\n  -> {self.hint}" if self.hint else text
+        text = visible(f"{place}: {self.message}")
+        return f"{text}\n  -> {visible(self.hint)}" if self.hint else text
 
 
 class ProblemsError(AuditkitError):

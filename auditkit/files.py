@@ -1,10 +1,11 @@
-"""Writing so that nothing is lost and nothing half-written ever stands under a final name."""
+"""Writing so that nothing is lost and nothing half-written ever stands under a final name; reading what is bounded."""
 
 from __future__ import annotations
 
 import errno
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -79,6 +80,20 @@ def write_bytes(path: Path, content: bytes) -> Path:
     with replacing(path) as temporary:
         temporary.write_bytes(content)
     return path
+
+
+def read_plain(path: Path, most: int) -> bytes:
+    """The bytes of an ordinary file; ``most`` and one more where it is longer. Nothing is waited for, nothing endless.
+
+    Raises:
+        OSError: it cannot be read, or is a folder, a pipe or a device.
+        ValueError: no file can have this name.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is a pipe or a device, not an ordinary file")
+        return stream.read(most + 1)
 
 
 @contextmanager

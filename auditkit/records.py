@@ -164,8 +164,38 @@ class SamplingRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelManifest:
+    """A model's folder (or lone file) as OpenSSF model-signing sees it: every file in it but git's own and signatures.
+
+    ``sha256`` is the root digest, the subject of the statement that a signature in that form signs; "" where there is
+    none, and ``reason`` then says why. ``serialisation`` is how it was made, in that library's words.
+    """
+
+    sha256: str = ""
+    files: int = 0
+    serialisation: dict[str, str | bool | int | list[str]] = field(default_factory=dict)
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSignature:
+    """Whether a model carries a signature in the OpenSSF model-signing form, and what came of it.
+
+    A signature that does not hold is not among the states: such a model is refused before anything of it is read.
+    """
+
+    state: Literal["none", "not_checked", "verified"] = "none"
+    method: Literal["", "key", "certificate", "sigstore"] = ""
+    signer: str = ""  # what the signature proves of who signed
+    file: str = ""  # its name
+    sha256: str = ""  # of the signature file
+    manifest_sha256: str = ""  # the root digest that it signs; "" in forms that have none
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ModelIdentity:
-    """What was audited: digests of weights and chat template, and where they came from."""
+    """What was audited: digests of weights and chat template, where they came from, and who signed them."""
 
     role: str
     backend: str
@@ -176,3 +206,5 @@ class ModelIdentity:
     parameters: int
     dtype: str = ""
     files: dict[str, str] = field(default_factory=dict)
+    manifest: ModelManifest = ModelManifest()
+    signature: ModelSignature = ModelSignature()

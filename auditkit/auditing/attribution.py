@@ -19,6 +19,8 @@ from auditkit.report.scored import Attribution, GroupKind, LeakGroup, Removal
 from auditkit.scoring.attribution import Leaks, Removals, cluster_records, end_to_end, group_counts, leaks, removals
 
 MOST_GROUPS = 40  # of one kind: a tag may be as rare as a record
+# What a spreadsheet takes for the beginning of a formula, full-width forms too, and what it may strip before it.
+FORMULA = tuple("=+-@\t\r\n '\"\N{NO-BREAK SPACE}＝＋－＠")
 COLUMNS = ("rank", "dataset", "file", "line", "record", "records_in_cluster", "generations", "risk_per_record")
 
 
@@ -130,7 +132,7 @@ def _write_list(context: Context, one: _Leaking) -> None:
         replacing(context.run.removals_file(one.data.name)) as temporary,
         temporary.open("w", encoding="utf-8", newline="") as stream,
     ):
-        writer = csv.writer(stream)
+        writer = csv.writer(stream, quoting=csv.QUOTE_ALL)  # separators differ by country
         writer.writerow(COLUMNS)
         writer.writerows(_lines(context, one))
 
@@ -145,5 +147,5 @@ def _lines(context: Context, one: _Leaking) -> Iterator[tuple[str | int | float,
 
 
 def _as_path(file: str) -> str:
-    """The same path, but nothing that a spreadsheet would take for a formula."""
-    return f"./{file}" if file[:1] in set("=+-@\t\r") else file
+    """The same path, but nothing that a spreadsheet would take for a formula [OWASP, CSV injection]."""
+    return f"./{file}" if file.startswith(FORMULA) else file

@@ -105,6 +105,8 @@ def _models(policy: Policy, found: Preflight) -> int:
         found.warnings += [f"{role}: {warning}" for warning in model.warnings]
         if model.identity:
             found.tell("models", f"{role}: {model.identity.parameters:,} parameters, sha256 {model.identity.sha256}")
+            if model.identity.signature.state == "verified":
+                found.tell("models", f"{role}: signature verified, by {model.identity.signature.signer}")
             parameters = parameters or model.identity.parameters
         if role == "candidate" and model.identity:
             _prefixes(policy, model, found)

@@ -160,6 +160,8 @@ def _predicate(report: AuditReport, state: RunState) -> AuditPredicate:
                 sha256=model.sha256,
                 tokenizer_sha256=model.tokenizer_sha256,
                 chat_template_sha256=model.chat_template_sha256,
+                manifest_sha256=model.manifest.sha256,
+                signed_by=model.signature.signer,
             )
             for model in report.models
         ),

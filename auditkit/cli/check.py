@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from auditkit.errors import visible
+
 if TYPE_CHECKING:
     from auditkit.auditing.preflight import Preflight
 
@@ -55,7 +57,7 @@ def _print(found: Preflight, policy: Path) -> None:
     for section, sentences in found.facts.items():
         click.secho(section, bold=True)
         for sentence in sentences:
-            click.echo(f"  {sentence}")
+            click.echo(f"  {visible(sentence)}")
     if found.powers:
         from auditkit.cli.power_table import power_table
 
@@ -63,8 +65,9 @@ def _print(found: Preflight, policy: Path) -> None:
         click.secho(heading, bold=True)
         click.echo("\n".join(lines))
     for warning in found.warnings:
-        click.echo(f"{click.style('warning:', fg='yellow')} {warning}", err=True)
+        click.echo(f"{click.style('warning:', fg='yellow')} {visible(warning)}", err=True)
     for problem in found.problems:
         click.echo(f"{click.style('error:', fg='red', bold=True)} {problem}", err=True)
     count = len(found.problems)
-    click.echo(f"{policy}: ready to run" if found.ok else f"{policy}: {count} problem{'s' * (count != 1)}")
+    name = visible(str(policy))
+    click.echo(f"{name}: ready to run" if found.ok else f"{name}: {count} problem{'s' * (count != 1)}")

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from auditkit.auditing import progress
+from auditkit.errors import visible
 
 STATUS_SECONDS = 30.0
 
@@ -76,7 +77,7 @@ class TerminalProgress:
         return self._stage(name, total, done)
 
     def note(self, text: str) -> None:
-        self.bars.console.print(text, markup=False, highlight=False)
+        self.bars.console.print(visible(text), markup=False, highlight=False)
 
 
 class _BarStage:
@@ -105,7 +106,7 @@ class LineProgress:
         return self._stage(name, total, unit, done)
 
     def note(self, text: str) -> None:
-        click.echo(text, err=True)
+        click.echo(visible(text), err=True)
 
 
 class _LineStage:

@@ -53,6 +53,7 @@ def find_shards(path: str) -> list[Shard]:
         _refuse(place, "is neither a file nor a folder", _HOW)
     if not _readable(place.name):
         _refuse(place, "is in a format that is not read", _conversion(place.name))
+    _check_name(place)
     return [Shard(place, place.name)]
 
 
@@ -79,8 +80,17 @@ def _walk(folder: Path, inside: Path) -> Iterator[Shard]:
         for name in files:
             if not name.startswith("."):
                 path = Path(here, name)
+                _check_name(path)
                 _check_link(path, inside)
                 yield Shard(path, path.relative_to(folder).as_posix())
+
+
+def _check_name(path: Path) -> None:
+    """A name that is no text could stand in no report, and point nobody to its records."""
+    try:
+        path.name.encode()
+    except UnicodeEncodeError:
+        _refuse(path, "has a name that is not UTF-8", "rename the file")
 
 
 def _check_link(path: Path, inside: Path) -> None:

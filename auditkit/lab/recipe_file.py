@@ -11,8 +11,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from auditkit.errors import AuditkitError, PolicyError, Problem, ProblemsError
+from auditkit.files import read_plain
 from auditkit.lab.recipe import Recipe
-from auditkit.policy.yaml_source import Document, Keys, dotted, read_document
+from auditkit.policy.yaml_source import MAX_BYTES, Document, Keys, dotted, read_document
 from auditkit.resources import resource_folder
 
 
@@ -46,7 +47,10 @@ def load_recipe(recipe: str) -> LoadedRecipe:
         AuditkitError: no such file, and no recipe of this name.
     """
     file = _found(recipe)
-    raw = file.read_bytes()
+    try:
+        raw = read_plain(file, MAX_BYTES)
+    except OSError as error:
+        raise AuditkitError(f"{file}: cannot be read: {error.strerror}", "give the recipe's file") from None
     try:
         document = read_document(raw, file)
     except PolicyError as error:

@@ -8,6 +8,9 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from auditkit.errors import ModelError
+from auditkit.models.regular import read_text
+
+MOST_BYTES = 512 * 2**20
 
 
 class Line(BaseModel):
@@ -26,9 +29,9 @@ def read_script(path: Path) -> tuple[Line, ...]:
         ModelError: the file cannot be read, is empty, or has a line that is none.
     """
     try:
-        rows = path.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelError(f"{path}: the script cannot be read", "give a JSONL file in UTF-8") from error
+        rows = read_text(path, MOST_BYTES).split("\n")
+    except ModelError as error:
+        raise ModelError(f"{error.message}: the script cannot be read", "give a JSONL file in UTF-8") from error
     found = tuple(_parsed(path, number, row) for number, row in enumerate(rows, 1) if row.strip())
     if not found:
         raise ModelError(f"{path}: the script is empty", 'write lines like {"user": "...", "assistant": "..."}')

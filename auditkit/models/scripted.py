@@ -27,6 +27,7 @@ from auditkit.models.attacked import attacked
 from auditkit.models.base import LanguageModel, ModelBackend, ModelPreflight, RecordTokens, TokenReading
 from auditkit.models.delimiters import Ids, Tokens, delimiters, without_template
 from auditkit.models.record_tokens import Located, Tokenizer, pieces_apart, record_tokens
+from auditkit.models.regular import sha256_of
 from auditkit.models.script import Line, read_script
 from auditkit.models.turns import read_turns, turn_texts
 from auditkit.models.unigram import Unigram
@@ -94,7 +95,7 @@ class ScriptedBackend(ModelBackend):
             chat_template_sha256=_sha256(CHAT_TEMPLATE.encode()),
             tokenizer_sha256=_sha256(json.dumps(SPECIAL).encode()),
             parameters=0,
-            files={Path(self.path).name: _sha256(Path(self.path).read_bytes())} if self.path else {},
+            files={Path(self.path).name: sha256_of(Path(self.path))} if self.path else {},
         )
 
     def _script(self) -> tuple[Line, ...]:

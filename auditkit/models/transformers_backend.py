@@ -14,6 +14,8 @@ from pydantic import Field, PrivateAttr, field_validator
 
 from auditkit.errors import MissingExtraError, ModelError
 from auditkit.models.base import Capability, LanguageModel, ModelBackend, ModelPreflight
+from auditkit.models.model_signature import Carried, carried
+from auditkit.models.signer_section import SignerSection
 from auditkit.models.weights import chat_template_of, find_weights, identity
 from auditkit.records import ModelIdentity
 
@@ -22,7 +24,7 @@ from auditkit.records import ModelIdentity
 TEMPLATE_DATE = datetime.date(2024, 7, 26)
 HUB = re.compile(r"hub://(?P<repo>[\w.-]+(?:/[\w.-]+)?)@(?P<revision>[0-9a-f]{40})")
 HUB_FILES = ["*.safetensors", "*.safetensors.index.json", "*config.json", "*token*", "*.model", "vocab*", "merges.txt"]
-HUB_FILES += ["chat_template*"]
+HUB_FILES += ["chat_template*", "model.sig"]
 HUB_PICKLES = ["pytorch_model*.bin", "pytorch_model.bin.index.json"]
 HUB_IGNORED = ["*/*", "consolidated*"]  # other formats of the same weights
 PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "numpy")
@@ -59,6 +61,9 @@ class TransformersBackend(ModelBackend):
     template_date: datetime.date | None = Field(
         default=None, description=f"What a chat template that prints the date is told; by default {TEMPLATE_DATE}."
     )
+    signature: SignerSection | None = Field(
+        default=None, description="Who must have signed the model (OpenSSF model signing); checked first of all."
+    )
 
     _scratch: Path | None = PrivateAttr(default=None)  # where a GGUF file is unpacked to
 
@@ -70,12 +75,11 @@ class TransformersBackend(ModelBackend):
         return path
 
     def resolved(self, folder: Path) -> Self:
-        if self._is_hub:
-            return self
-        return self.model_copy(update={"path": str((folder / Path(self.path).expanduser()).resolve())})
+        path = self.path if self._is_hub else str((folder / Path(self.path).expanduser()).resolve())
+        return self.model_copy(update={"path": path, "signature": self.signature and self.signature.resolved(folder)})
 
     def with_weights(self, folder: Path, scratch: Path | None = None) -> Self:
-        other = self.model_copy(update={"path": str(folder), "allow_pickle": False})
+        other = self.model_copy(update={"path": str(folder), "allow_pickle": False, "signature": None})
         other._scratch = scratch
         return other
 
@@ -84,9 +88,10 @@ class TransformersBackend(ModelBackend):
         if files is None:
             note = f"{self.path} is not on this machine yet; `run` downloads it"
             return ModelPreflight(None, None, "", "", (note,))
-        notes = find_weights(files, allow_pickle=self.allow_pickle).warnings + self._warnings()
+        signed = carried(files, self.signature)  # first of all: nothing is read of a model that is not what was signed
+        notes = find_weights(files, allow_pickle=self.allow_pickle).warnings + self._warnings() + signed.warnings
         date = self.template_date or TEMPLATE_DATE
-        return ModelPreflight(self._identity(files, role), *chat_template_of(files), notes, date)
+        return ModelPreflight(self._identity(files, role, signed), *chat_template_of(files), notes, date)
 
     def fetch(self) -> None:
         self._files(download=True)
@@ -94,7 +99,7 @@ class TransformersBackend(ModelBackend):
     def open(self, role: str) -> LanguageModel:
         files = self._files(download=True)
         assert files is not None
-        known = self._identity(files, role)
+        known = self._identity(files, role, carried(files, self.signature))
         from auditkit.models.loading import load, resolved_device
         from auditkit.models.transformers_model import TransformersModel
 
@@ -127,7 +132,7 @@ class TransformersBackend(ModelBackend):
     def _files(self, download: bool) -> Path | None:
         """Where the files are; None for a hub model that is not on this machine and is not to be downloaded."""
         if self._is_hub:
-            return _snapshot(self.path, self.allow_pickle, download)
+            return _snapshot(self.path, self.allow_pickle, download, whole=self.signature is not None)
         path = Path(self.path)
         if not path.exists():
             raise ModelError(
@@ -135,9 +140,9 @@ class TransformersBackend(ModelBackend):
             )
         return path
 
-    def _identity(self, files: Path, role: str) -> ModelIdentity:
+    def _identity(self, files: Path, role: str, signed: Carried) -> ModelIdentity:
         find_weights(files, allow_pickle=self.allow_pickle)
-        found = identity(files, role, self.backend, dtype=self.dtype)
+        found = identity(files, role, self.backend, self.dtype, signed)
         return replace(found, source=self.path) if self._is_hub else found
 
     def _dense(self, gguf: Path, known: ModelIdentity) -> Path:
@@ -154,19 +159,21 @@ class TransformersBackend(ModelBackend):
         return (f"this CPU has no {self.dtype} instructions: dtype: float32 is several times as fast here",)
 
 
-def _snapshot(path: str, allow_pickle: bool, download: bool) -> Path | None:
-    """The folder of a pinned hub revision; None where it is not on this machine and ``download`` is False."""
+def _snapshot(path: str, allow_pickle: bool, download: bool, whole: bool) -> Path | None:
+    """The folder of a pinned hub revision; None where it is not on this machine and ``download`` is False.
+
+    ``whole``: with every file, as a signature speaks of them.
+    """
     named = HUB.fullmatch(path)
     assert named
     try:
         hub: Any = import_module("huggingface_hub")
     except ImportError as error:
         raise MissingExtraError("huggingface-hub", "hub") from error
-    wanted = {
-        "revision": named["revision"],
-        "allow_patterns": HUB_FILES + (HUB_PICKLES if allow_pickle else []),
-        "ignore_patterns": HUB_IGNORED,
-    }
+    wanted: dict[str, Any] = {"revision": named["revision"]}
+    if not whole:
+        wanted["allow_patterns"] = HUB_FILES + (HUB_PICKLES if allow_pickle else [])
+        wanted["ignore_patterns"] = HUB_IGNORED
     try:
         return Path(hub.snapshot_download(named["repo"], **wanted, local_files_only=not download))
     except Exception as error:  # the client raises many kinds: offline, gated, no such commit

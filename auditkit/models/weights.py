@@ -12,6 +12,7 @@ from typing import Any
 from auditkit.errors import ModelError
 from auditkit.models.gguf import read_header
 from auditkit.models.model_folder import ModelFolder
+from auditkit.models.model_signature import Carried, carried, manifest
 from auditkit.models.regular import open_regular, sha256_of
 from auditkit.models.sandbox import Limits, SandboxError, printable, run_confined
 from auditkit.models.tokenizer_files import folder_template, tokenizer_files
@@ -65,35 +66,49 @@ def find_weights(path: Path | str, allow_pickle: bool = False) -> WeightFiles:
     raise ModelError(f"{path}: is neither a folder nor a .gguf file", "give the folder that holds config.json")
 
 
-def identity(path: Path | str, role: str, backend: str, dtype: str = "") -> ModelIdentity:
-    """What a model is: the digest of every file that makes it up, and one digest over them.
+def identity(path: Path | str, role: str, backend: str, dtype: str = "", known: Carried | None = None) -> ModelIdentity:
+    """What a model is: the digest of every file that makes it up, one digest over them, its manifest and signature.
 
     ``sha256`` is the digest of the sorted names and digests of a folder's files (canonical JSON); for a lone .gguf
     file it is that file's own, so that a new name does not make another model of it. Pickled weights are digested
     like others: that does not load them.
 
+    Args:
+        path: a folder or a lone .gguf file.
+        role: "candidate" or "base".
+        backend: the policy's name of what runs it.
+        dtype: what it is computed in.
+        known: its signature, where that was looked at already.
+
     Raises:
-        ModelError: as `find_weights`.
+        ModelError: as `find_weights`; a signature that leaves one of those files out.
     """
+    path = Path(path)
+    known = known or carried(path, None)
     found = find_weights(path, allow_pickle=True)
-    digests = {file.relative_to(found.root).as_posix(): sha256_of(file) for file in found.files}
+    names = [file.relative_to(found.root).as_posix() for file in found.files]
+    known.refuse_uncovered(path, names)
+    whole_folder, digested = manifest(path, known)
+    digests = {name: digested.get(name) or sha256_of(found.root / name) for name in names}
     if found.format == "gguf":
-        whole, tokenizer = digests[found.weights[0].name], read_header(found.weights[0]).tokenizer_sha256
+        sha256, tokenizer = digests[found.weights[0].name], read_header(found.weights[0]).tokenizer_sha256
     else:
-        whole = manifest_sha256(digests)
-        names = [file.relative_to(found.root).as_posix() for file in found.tokenizer]
-        tokenizer = manifest_sha256({name: digests[name] for name in names}) if names else ""
+        sha256 = manifest_sha256(digests)
+        of_tokenizer = [file.relative_to(found.root).as_posix() for file in found.tokenizer]
+        tokenizer = manifest_sha256({name: digests[name] for name in of_tokenizer}) if of_tokenizer else ""
     template = chat_template_of(path)[0]
     return ModelIdentity(
         role=role,
         backend=backend,
         source=str(path),
-        sha256=whole,
+        sha256=sha256,
         chat_template_sha256=text_sha256(template) if template is not None else "",
         tokenizer_sha256=tokenizer,
         parameters=found.parameters,
         dtype=dtype,
         files=digests,
+        manifest=whole_folder,
+        signature=known.signature,
     )
 
 

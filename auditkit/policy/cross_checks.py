@@ -84,16 +84,17 @@ class Checker:
                     )
 
     def _unique_names(self, family: str, what: str) -> None:
+        """Names become files, which not every file system tells apart by case."""
         first: dict[str, int] = {}
         for position, section in self._sections(family):
             name = section.get("name")
-            if isinstance(name, str) and name in first:
-                line = self.document.place((family, first[name], "name")).line
+            if isinstance(name, str) and name.lower() in first:
+                line = self.document.place((family, first[name.lower()], "name")).line
                 where = f" (the first on line {line})" if line else ""
                 keys: Keys = (family, position, "name")
                 self._add(keys, f"`{dotted(keys)}`: two {what}s are called {shown(name)}{where}", "rename one of them")
             elif isinstance(name, str):
-                first[name] = position
+                first[name.lower()] = position
 
     def _probes(self) -> None:
         """What a probe refers to is there: a base model to compare with, an attack to forecast, a name of its own."""

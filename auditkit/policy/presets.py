@@ -8,8 +8,19 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from auditkit.errors import PolicyError, Problem
+from auditkit.files import read_plain
 from auditkit.policy.suggestions import did_you_mean, one_of
-from auditkit.policy.yaml_source import MAX_DEPTH, Document, Keys, Place, Value, read_document, read_value, shown
+from auditkit.policy.yaml_source import (
+    MAX_BYTES,
+    MAX_DEPTH,
+    Document,
+    Keys,
+    Place,
+    Value,
+    read_document,
+    read_value,
+    shown,
+)
 from auditkit.resources import resource_folder
 
 MAX_CHAIN = 8
@@ -31,7 +42,7 @@ def read_file(path: Path) -> tuple[Document, bytes]:
         PolicyError: it cannot be read, or is not YAML.
     """
     try:
-        raw = path.read_bytes()
+        raw = read_plain(path, MAX_BYTES)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a usable file name"
         raise PolicyError([Problem(path, None, f"cannot be read: {reason}", _other_policies(path))]) from None
@@ -100,7 +111,7 @@ def _locate(wanted: str, file: Path, place: Place) -> Path:
     path = file.parent / wanted
     try:
         exists = path.is_file()
-    except ValueError:
+    except (OSError, ValueError):  # no file can have such a name
         exists = False
     if not exists:
         hint = f"a path relative to this file, or a preset: {', '.join(preset_names())}"

@@ -122,7 +122,7 @@ def read_value(text: str, file: Path, numbered: bool = True) -> Value:
 
 def _text(raw: bytes, file: Path) -> str:
     if len(raw) > MAX_BYTES:
-        raise PolicyError([Problem(file, None, f"{len(raw):,} bytes; a policy has at most {MAX_BYTES:,}")])
+        raise PolicyError([Problem(file, None, f"more than the {MAX_BYTES:,} bytes that a policy may have")])
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -11,6 +11,7 @@ from auditkit.report import formatting, printing, wording
 from auditkit.report.arm_figures import baseline_of, shown_arm
 from auditkit.report.base import AuditReport
 from auditkit.report.definitions import definition, metric_definitions, term_definitions, title
+from auditkit.report.model_words import ignored_words, manifest_words, signature_words
 from auditkit.report.numbered import Figure, numbered_figures
 from auditkit.report.pairs import Cut, shown_bands, shown_findings
 from auditkit.report.redaction import redact
@@ -220,4 +221,7 @@ _FILTERS: dict[str, Any] = {
     "breakable": printing.breakable,
     "literal": safe_literal,
     "ids": printing.ids,
+    "signature_words": signature_words,
+    "manifest_words": manifest_words,
+    "ignored_words": ignored_words,
 }

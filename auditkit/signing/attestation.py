@@ -101,7 +101,8 @@ def read(folder: Path) -> Attestation:
         raise ValueError(f"is malformed ({visible(_first(error))})") from None
     except ValueError as error:
         raise ValueError(f"is malformed ({visible(str(error))})") from None
-    if statement.model_dump(mode="json", by_alias=True) != raw:  # say "5" for 5, and two programs read two things
+    # say "5" for 5, and two programs read two things; what an earlier version did not know of is not there
+    if statement.model_dump(mode="json", by_alias=True, exclude_unset=True) != raw:
         raise ValueError("is malformed (values of the wrong type, or left out)")
     return Attestation(envelope, statement)
 

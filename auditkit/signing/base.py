@@ -46,10 +46,17 @@ class PolicyFacts(Facts):
 
 
 class ModelFacts(Facts):
+    """``manifest_sha256`` is the root digest of the OpenSSF model-signing manifest; ``signed_by`` whose signature held.
+
+    Both are "" where there is none, and in attestations of earlier versions.
+    """
+
     role: Text
     sha256: OptionalDigest
     tokenizer_sha256: OptionalDigest
     chat_template_sha256: OptionalDigest
+    manifest_sha256: OptionalDigest = ""
+    signed_by: Text = ""
 
 
 class DatasetFacts(Facts):

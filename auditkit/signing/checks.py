@@ -12,7 +12,16 @@ from auditkit.policy.base import policy_sha256
 from auditkit.records import ModelIdentity
 from auditkit.signing import attestation, dsse, event_chain, strict_json
 from auditkit.signing.attestation import Attestation
-from auditkit.signing.base import ATTESTATION, AUDIT, EVENTS, PDFS, POLICY_LOCK, SealedPredicate, SignerFacts
+from auditkit.signing.base import (
+    ATTESTATION,
+    AUDIT,
+    EVENTS,
+    PDFS,
+    POLICY_LOCK,
+    ModelFacts,
+    SealedPredicate,
+    SignerFacts,
+)
 from auditkit.signing.files import Listing, read_bounded, sha256_of, visible
 
 if TYPE_CHECKING:
@@ -160,6 +169,16 @@ def model(predicate: SealedPredicate, given: ModelIdentity | str | None) -> Iter
             ours, theirs = getattr(given, f"{part}sha256"), getattr(audited, f"{part}sha256")
             if ours != theirs:
                 yield f"another {name} was audited: SHA-256 {theirs or 'none'}, not {ours or 'none'}"
+        yield from _manifest(given, audited)
+
+
+def _manifest(given: ModelIdentity, audited: ModelFacts) -> Iterator[str]:
+    """The whole folder is as it was; compared where it was known then and can be known now."""
+    ours, theirs = given.manifest.sha256, audited.manifest_sha256
+    if not (ours and theirs) or ours == theirs:
+        return
+    other = " (weights and configuration are the audited ones)" if given.sha256 == audited.sha256 else ""
+    yield f"the model's files are not those that were audited{other}: model-signing manifest {theirs}, not {ours}"
 
 
 def audit_json(folder: Path, listing: Listing, found: Attestation) -> Iterator[str]:
@@ -198,12 +217,18 @@ def _story_of_audit(audit: Any) -> dict[str, Any]:
         "run": [run["id"], run["finished"], run["auditkit_version"]],
         "code": [provenance["code_sha256"], provenance["git_commit"]],
         "policy": [audit["policy"]["name"], audit["policy"]["sha256"]],
-        "models": _columns(audit["models"], "role", "sha256", "tokenizer_sha256", "chat_template_sha256"),
+        "models": [_story_of_model(model) for model in audit["models"]],
         "datasets": _columns(audit["datasets"], "name", "merkle_root", "records", "controls"),
         "verdict": [verdict["outcome"], verdict["arm"]],
         "rules": _columns(verdict["rules"], "rule", "dataset", "outcome"),
         "signature": audit["signature"]["signed"],
     }
+
+
+def _story_of_model(model: dict[str, Any]) -> list[Any]:
+    """As `ModelFacts` has it; results of earlier versions know neither manifest nor signature."""
+    known = [model[name] for name in ("role", "sha256", "tokenizer_sha256", "chat_template_sha256")]
+    return [*known, model.get("manifest", {}).get("sha256", ""), model.get("signature", {}).get("signer", "")]
 
 
 def _columns(rows: list[dict[str, Any]], *keys: str) -> list[list[Any]]:

@@ -148,5 +148,7 @@ def _notes(found: Attestation, expected: _Expected) -> Iterator[str]:
         yield "UNSIGNED: nobody vouches for this run, and anybody could have made or changed it as a whole"
     elif expected.key is None:
         yield "signer unknown: without the signer's public key (--key) anybody could have made and signed this run"
+    if isinstance(expected.model, ModelIdentity) and not expected.model.manifest.sha256:
+        yield f"the model's manifest was not compared: {visible(expected.model.manifest.reason) or 'there is none'}"
     for change in found.statement.predicate.policy.overrides:
         yield f"the policy was changed from the command line: {visible(change)}"
