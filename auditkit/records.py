@@ -176,3 +176,5 @@ class ModelIdentity:
     parameters: int
     dtype: str = ""
     files: dict[str, str] = field(default_factory=dict)
+    licence: str = ""  # as the model card or the GGUF header declares it; bound by no digest
+    architecture: str = ""

@@ -11,6 +11,7 @@ from typing import Any
 
 from auditkit.errors import ModelError
 from auditkit.models.gguf import read_header
+from auditkit.models.model_card import declared
 from auditkit.models.model_folder import ModelFolder
 from auditkit.models.regular import open_regular, sha256_of
 from auditkit.models.sandbox import Limits, SandboxError, printable, run_confined
@@ -84,6 +85,7 @@ def identity(path: Path | str, role: str, backend: str, dtype: str = "") -> Mode
         names = [file.relative_to(found.root).as_posix() for file in found.tokenizer]
         tokenizer = manifest_sha256({name: digests[name] for name in names}) if names else ""
     template = chat_template_of(path)[0]
+    licence, architecture = declared(path)
     return ModelIdentity(
         role=role,
         backend=backend,
@@ -94,6 +96,8 @@ def identity(path: Path | str, role: str, backend: str, dtype: str = "") -> Mode
         parameters=found.parameters,
         dtype=dtype,
         files=digests,
+        licence=licence,
+        architecture=architecture,
     )
 
 
