@@ -208,3 +208,5 @@ class ModelIdentity:
     files: dict[str, str] = field(default_factory=dict)
     manifest: ModelManifest = ModelManifest()
     signature: ModelSignature = ModelSignature()
+    licence: str = ""  # as the model card or the GGUF header declares it; bound by no digest
+    architecture: str = ""

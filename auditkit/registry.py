@@ -84,6 +84,8 @@ BUILT_IN: dict[Family, dict[str, str]] = {
         "pdf": "auditkit.report.pdf_format:PdfFormat",
         "sarif": "auditkit.report.sarif_format:SarifFormat",
         "junit": "auditkit.report.junit_format:JunitFormat",
+        "cyclonedx": "auditkit.report.cyclonedx_format:CyclonedxFormat",
+        "markdown": "auditkit.report.markdown_format:MarkdownFormat",
     },
 }
 

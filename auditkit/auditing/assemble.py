@@ -18,6 +18,7 @@ from auditkit.auditing.forecasts import forecasts
 from auditkit.auditing.lengths import length_check
 from auditkit.auditing.limits import limits
 from auditkit.auditing.measured import Measured
+from auditkit.auditing.places import placed, repository_root, seen_from
 from auditkit.auditing.probing import probe_report
 from auditkit.auditing.provenance import provenance
 from auditkit.auditing.publish import signature_info
@@ -66,7 +67,7 @@ def assemble(context: Context, baseline: Measured, arms: Sequence[Measured], inf
         signature=signature_info(policy),
         provenance=_provenance(policy),
         models=context.state.models,
-        datasets=[data.info() for data in datasets],
+        datasets=[placed(data.info(), data.section, policy) for data in datasets],
         attacks=[attack_info(attack, inside.run) for attack in inside.policy.prefix_attacks],
         calibration=[found.calibration for found in scores.calibrations.values()],
         positive_controls=[control for found in scores.calibrations.values() for control in found.positive_controls],
@@ -114,6 +115,7 @@ def _policy_info(context: Context) -> PolicyInfo:
         preset=state.preset,
         weaker_than_preset=state.weaker_than_preset,
         text=state.lock,
+        file=seen_from(repository_root(context.policy), context.policy.source.file) or "",
     )
 
 

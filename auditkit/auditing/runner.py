@@ -42,10 +42,11 @@ STATE_FILE = "evidence/run_state.json"
 
 @dataclass(frozen=True)
 class Result:
-    """A finished run."""
+    """A finished run. ``read_only``: it was finished before, and was only read."""
 
     report: AuditReport
     folder: Path
+    read_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def resume(path: Path, progress: Progress) -> Result:
     run = run_folder.existing(path)
     if run.finished:
         progress.note("this run is finished; nothing is left to do")
-        return Result(load_report(run), run.path)
+        return Result(load_report(run), run.path, read_only=True)
     try:
         state = RunState.model_validate_json((run.path / STATE_FILE).read_bytes())
     except (OSError, ValueError):
@@ -136,7 +137,7 @@ def _execute(prepared: _Prepared, run: RunFolder, clock: StageClock, progress: P
     """Every stage in turn; what an earlier process finished is taken from disk."""
     with run.exclusive(), _interruptible(run):
         if run.finished:  # by another process, while this one was reading the data
-            return Result(load_report(run), run.path)
+            return Result(load_report(run), run.path, read_only=True)
         make_folder(run.work)  # gone where an earlier process was killed between clearing up and signing
         run.drop_part_files()
         log = EventLog(run.events)
@@ -253,4 +254,5 @@ def _state(policy: Policy, models: list[ModelIdentity], datasets: list[PreparedD
         code_sha256=code_sha256(),
         merkle_roots={data.name: data.merkle_root for data in datasets},
         data_digests=digests,
+        policy_lines=policy.source.lines,
     )

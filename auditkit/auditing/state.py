@@ -31,11 +31,13 @@ class RunState(BaseModel):
     merkle_roots: dict[str, str]
     code_sha256: str
     data_digests: dict[str, dict[str, str]]
+    policy_lines: dict[str, int] = {}
 
     def restore_policy(self) -> Policy:
         """The policy exactly as it was when the run began."""
         policy = Policy.model_validate(self.policy)
-        policy._source = PolicySource(Path(self.policy_file), self.policy_sha256, {}, self.preset, self.overrides)
+        file, lines = Path(self.policy_file), self.policy_lines
+        policy._source = PolicySource(file, self.policy_sha256, lines, self.preset, self.overrides)
         return policy
 
     def check_unchanged(self, models: list[ModelIdentity], datasets: list[PreparedDataset]) -> None:

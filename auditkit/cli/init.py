@@ -10,14 +10,14 @@ import click
 from auditkit.errors import AuditkitError, RunError
 from auditkit.resources import resource_folder
 
-# File in templates/init -> file in the new folder. Dots are added here: packaging tools pass over hidden files.
+# File in templates -> file in the new folder. Dots are added here: packaging tools pass over hidden files.
 FILES = {
-    "policy.yaml": "policy.yaml",
-    "README.md": "README.md",
-    "gitignore": ".gitignore",
-    "data/members.jsonl": "data/members.jsonl",
-    "data/controls.jsonl": "data/controls.jsonl",
-    "data/README.md": "data/README.md",
+    "init/policy.yaml": "policy.yaml",
+    "init/README.md": "README.md",
+    "init/gitignore": ".gitignore",
+    "init/data/members.jsonl": "data/members.jsonl",
+    "init/data/controls.jsonl": "data/controls.jsonl",
+    "init/data/README.md": "data/README.md",
     "ci/github-actions.yml": "ci/github-actions.yml",
     "ci/gitlab-ci.yml": "ci/gitlab-ci.yml",
 }
@@ -55,7 +55,7 @@ def write_project(folder: Path) -> list[Path]:
         )
     if folder.exists() and not folder.is_dir():
         raise AuditkitError(f"{folder} is a file", "give the name of a folder")
-    templates = resource_folder("templates") / "init"
+    templates = resource_folder("templates")
     name = _policy_name(folder)
     try:
         return [_write(templates / source, folder / target, name) for source, target in FILES.items()]

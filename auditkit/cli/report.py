@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-KINDS = ("html", "pdf", "json", "sarif", "junit")
+from auditkit.registry import kinds
 
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="A folder other than the run's.")
-@click.option("--format", "formats", multiple=True, type=click.Choice(KINDS), help="Formats (default: html).")
+@click.option("--format", "formats", multiple=True, help="Formats (default: html); auditkit plugins lists them.")
 def report(run: Path, out: Path, formats: tuple[str, ...]) -> None:
     """Render a finished run's reports again, into a new folder; the run stays as it was signed.
 
@@ -25,6 +25,8 @@ def report(run: Path, out: Path, formats: tuple[str, ...]) -> None:
     from auditkit.auditing.publish import render_again
     from auditkit.errors import AuditkitError
 
+    if unknown := [name for name in formats if name not in kinds("formats")]:
+        raise AuditkitError(f"no format is called {unknown[0]!r}", f"one of: {', '.join(kinds('formats'))}")
     folder = run_folder.existing(run)
     if out.resolve().is_relative_to(folder.path):
         raise AuditkitError(f"{out} is inside the run folder", "a file more would break the run's attestation")

@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from auditkit.errors import AuditkitError
-from auditkit.registry import kinds
+from auditkit.registry import BUILT_IN, kinds
+
+# In the order in which they are told; what else lies in a run folder, its attestation lists.
+REPORT_FILES = (
+    *("report.html", "report.pdf", "audit.json", "results.sarif", "results.junit.xml", "bom.cdx.json", "summary.md"),
+)
 
 if TYPE_CHECKING:
     from auditkit.policy.schema import Policy
@@ -21,7 +26,7 @@ if TYPE_CHECKING:
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the run folder (default: reports).")
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with an interrupted run.")
 @click.option("--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Override one value of the policy.")
-@click.option("--format", "formats", multiple=True, metavar="F", help="Also write: html, pdf, json, sarif, junit.")
+@click.option("--format", "formats", multiple=True, metavar="F", help=f"Also write: {', '.join(BUILT_IN['formats'])}.")
 @click.option("--quiet", is_flag=True, help="Print the verdict only.")
 @click.option("--verbose", is_flag=True, help="Tell every stage and its time.")
 @click.option("--no-progress", is_flag=True, help="No progress bars or status lines.")
@@ -36,6 +41,8 @@ def run(
 ) -> None:
     """Attack the model as the policy says, and judge it by the gate.
 
+    In GitHub Actions the summary of the format markdown is also appended to $GITHUB_STEP_SUMMARY.
+
     \b
     Examples:
       auditkit run policy.yaml
@@ -44,6 +51,7 @@ def run(
     """
     from auditkit.auditing import runner
     from auditkit.cli.live_progress import progress_for
+    from auditkit.cli.step_summary import append_step_summary
     from auditkit.policy.load import load_policy
 
     with progress_for(
@@ -58,6 +66,8 @@ def run(
             result = runner.start(loaded, out or Path("reports"), listener)
         else:
             raise AuditkitError("no policy given", "auditkit run POLICY, or auditkit run --resume RUN")
+    if not result.read_only:
+        append_step_summary(result.report)
     _show(result, as_json=appearance["as_json"], quiet=appearance["quiet"])
     sys.exit(result.report.verdict.exit_code)
 
@@ -93,7 +103,7 @@ def _tell_files(folder: Path) -> None:
     here = Path.cwd()
     folder = folder.relative_to(here) if folder.is_relative_to(here) else folder
     click.echo("Reports")
-    for name in ("report.html", "report.pdf", "audit.json", "results.sarif", "results.junit.xml"):
+    for name in REPORT_FILES:
         if (folder / name).exists():
             click.echo(f"  {folder / name}")
     click.echo(f"Check it at any time: auditkit verify {folder}")

@@ -24,7 +24,7 @@ from auditkit.records import ModelIdentity
 TEMPLATE_DATE = datetime.date(2024, 7, 26)
 HUB = re.compile(r"hub://(?P<repo>[\w.-]+(?:/[\w.-]+)?)@(?P<revision>[0-9a-f]{40})")
 HUB_FILES = ["*.safetensors", "*.safetensors.index.json", "*config.json", "*token*", "*.model", "vocab*", "merges.txt"]
-HUB_FILES += ["chat_template*", "model.sig"]
+HUB_FILES += ["chat_template*", "model.sig", "README.md"]  # the model card, which names the licence
 HUB_PICKLES = ["pytorch_model*.bin", "pytorch_model.bin.index.json"]
 HUB_IGNORED = ["*/*", "consolidated*"]  # other formats of the same weights
 PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "numpy")

@@ -11,6 +11,7 @@ from typing import Any
 
 from auditkit.errors import ModelError
 from auditkit.models.gguf import read_header
+from auditkit.models.model_card import declared
 from auditkit.models.model_folder import ModelFolder
 from auditkit.models.model_signature import Carried, carried, manifest
 from auditkit.models.regular import open_regular, sha256_of
@@ -97,6 +98,7 @@ def identity(path: Path | str, role: str, backend: str, dtype: str = "", known: 
         of_tokenizer = [file.relative_to(found.root).as_posix() for file in found.tokenizer]
         tokenizer = manifest_sha256({name: digests[name] for name in of_tokenizer}) if of_tokenizer else ""
     template = chat_template_of(path)[0]
+    licence, architecture = declared(path)
     return ModelIdentity(
         role=role,
         backend=backend,
@@ -109,6 +111,8 @@ def identity(path: Path | str, role: str, backend: str, dtype: str = "", known: 
         files=digests,
         manifest=whole_folder,
         signature=known.signature,
+        licence=licence,
+        architecture=architecture,
     )
 
 

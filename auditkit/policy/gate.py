@@ -61,10 +61,14 @@ def verdict_on(policy: Policy, judged: Judged, baseline: Judged, views: dict[str
     """
     arm = judged.arm
     if arm.failed:
-        results = [_unmeasured(rule, arm) for rule in policy.gate]
+        results = [_unmeasured(rule, arm, line) for rule, line in _lined(policy)]
         return Verdict(outcome=_overall(results), arm=arm.name, rules=results, cautions=[])
     shown = baseline if arm.meaningless else judged
-    results = [result for rule in policy.gate for result in _results(policy, rule, shown.arm, views, shown.doubts)]
+    results = [
+        result.model_copy(update={"line": line})
+        for rule, line in _lined(policy)
+        for result in _results(policy, rule, shown.arm, views, shown.doubts)
+    ]
     if arm.meaningless:
         results = [_judged_as_baseline(result, arm) for result in results]
     results = [_viable(result, arm) for result in results]
@@ -85,9 +89,15 @@ def _viable(result: RuleResult, arm: Arm) -> RuleResult:
     return result.model_copy(update={"outcome": outcome, "reason": " ".join(arm.viability_reasons)})
 
 
-def _unmeasured(rule: Rule, arm: Arm) -> RuleResult:
-    made = _without_target(rule, arm)
-    return made.model_copy(update={"outcome": "not_viable", "reason": f"the arm {arm.name} failed: {arm.failed}"})
+def _unmeasured(rule: Rule, arm: Arm, line: int) -> RuleResult:
+    made, reason = _without_target(rule, arm), f"the arm {arm.name} failed: {arm.failed}"
+    return made.model_copy(update={"outcome": "not_viable", "reason": reason, "line": line})
+
+
+def _lined(policy: Policy) -> Iterator[tuple[Rule, int]]:
+    """Each rule with its line in the policy's own file; 0 for one that a preset brought."""
+    for number, rule in enumerate(policy.gate):
+        yield rule, policy.line_of(f"gate.{number}")
 
 
 def _results(

@@ -72,6 +72,26 @@ class PluginOf:
             return None
 
 
+class KindOf:
+    """Annotation: the name of a plug-in of this family that takes no parameters."""
+
+    def __init__(self, family: Family) -> None:
+        self.family = family
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._validate, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"type": "string", "enum": list(kinds(self.family))}
+
+    def _validate(self, value: str) -> str:
+        known = list(kinds(self.family))
+        if value not in known:
+            expected = ", ".join(f"'{kind}'" for kind in known[:-1]) + f" or '{known[-1]}'"
+            raise PydanticCustomError("literal_error", "should be {expected}", {"expected": expected})
+        return value
+
+
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=80)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -280,7 +300,7 @@ class Sign(Section):
 class ReportSection(Section):
     """What is written, and how it is signed."""
 
-    formats: list[Literal["html", "pdf", "json", "sarif", "junit"]] = ["html", "json"]
+    formats: list[Annotated[str, KindOf("formats")]] = ["html", "json"]
     redaction: Literal["spans", "none"] = "spans"
     sign: Sign | Literal["none"]
     secret: Annotated[str, Field(pattern=r"^env:[A-Za-z_][A-Za-z0-9_]*$")] | None = Field(
@@ -356,6 +376,10 @@ class Policy(Section):
     def record_probes(self) -> list[Probe]:
         """What is asked of given records: attacks that begin with a piece of one, then the probes."""
         return [*(attack for attack in self.attacks if isinstance(attack, Probe)), *self.probes]
+
+    def line_of(self, keys: str) -> int:
+        """The line in the policy's own file where a key stands ("gate.0"); 0 where it stands elsewhere or nowhere."""
+        return self._source.lines.get(keys, 0) if self._source else 0
 
     def dataset(self, name: str) -> DatasetSection:
         """The dataset of this name."""

@@ -63,6 +63,7 @@ class PolicyInfo(Part):
     preset: str | None = None
     weaker_than_preset: list[str] = []  # sentences for page one
     text: str = ""  # the locked policy, secrets never in it
+    file: str = ""  # seen from the repository's root, or from the policy's folder where there is none
 
 
 class DatasetInfo(Part):
@@ -81,6 +82,7 @@ class DatasetInfo(Part):
     classification: str
     external_processing: str
     views: list[View]
+    folder: str | None = None  # what the files of findings are relative to, seen as PolicyInfo.file; None: outside
 
 
 class PrefixInfo(Part):
@@ -325,6 +327,7 @@ class RuleResult(Part):
     limit: float
     outcome: RuleOutcome
     reason: str
+    line: int = 0  # of the rule in the policy's file; 0 where a preset brought it
 
 
 class RulePower(Part):

@@ -1,4 +1,8 @@
-"""results.sarif: SARIF 2.1.0 for code scanning. Keyed ids, places and figures; never a text."""
+"""results.sarif: SARIF 2.1.0 for code scanning. Keyed ids, places and figures; never a text.
+
+What is a result here becomes an alert on GitHub, whatever its ``kind``: a rule that passed is no result. It stands in
+the run's properties, and the alert of the audit before is closed.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +15,21 @@ from urllib.parse import quote
 from auditkit.files import write_bytes
 from auditkit.report import formatting
 from auditkit.report.base import AuditReport, Finding, ReportFormat, RuleResult
-from auditkit.report.definitions import definition, title
+from auditkit.report.definitions import title
+from auditkit.report.places import place_of
 from auditkit.report.safe_text import safe_line, safe_tree
+from auditkit.report.sarif_rules import LEAK_RULE, rules
 
 FILE_NAME = "results.sarif"
-LEAK_RULE = "leaked-record"
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+MOST_RESULTS = 25_000  # of a run that GitHub takes
+
+# The reader knows where its checkout is; a URI here would tell of the auditor's machine, and be wrong everywhere else.
+_ROOT, _OUTSIDE = "%SRCROOT%", "DATASETS"
+_BASES = {
+    _ROOT: {"description": {"text": "The root of the repository that holds the policy, else the policy's folder."}},
+    _OUTSIDE: {"description": {"text": "Datasets that are kept outside the repository, one folder a dataset."}},
+}
 
 # A finding weighs what the audit made of its dataset; an open question is never shown as clean.
 _LEVEL = {"fail": "error", "inconclusive": "warning", "not_viable": "warning", "waived": "note", "pass": "note"}
@@ -24,7 +37,7 @@ _GRAVEST = ("fail", "inconclusive", "not_viable", "waived", "pass")
 
 
 class SarifFormat(ReportFormat):
-    """Code-scanning results: one for each leaked record, one for each rule."""
+    """Code-scanning results: one for each leaked record, one for each rule that did not pass."""
 
     kind: Literal["sarif"] = "sarif"
 
@@ -36,8 +49,16 @@ class SarifFormat(ReportFormat):
 
 def _log(report: AuditReport) -> dict[str, Any]:
     metrics = sorted({rule.metric for rule in report.verdict.rules})
+    open_rules = [rule for rule in report.verdict.rules if rule.outcome != "pass"]
+    results = [
+        *(_rule_result(rule, 1 + metrics.index(rule.metric), report) for rule in open_rules),
+        *(_finding_result(finding, report) for finding in report.findings),
+    ]
     run = {
-        "tool": {"driver": _driver(report, metrics)},
+        "tool": {
+            "driver": {"name": "auditkit", "version": report.run.auditkit_version, "rules": rules(metrics)},
+        },
+        # What stands before the last slash is the category on GitHub: audits of one policy replace each other.
         "automationDetails": {"id": safe_line(f"auditkit/{report.policy.name}/{report.run.id}")},
         "invocations": [
             {
@@ -47,57 +68,38 @@ def _log(report: AuditReport) -> dict[str, Any]:
                 "endTimeUtc": report.run.finished,
             }
         ],
-        "properties": {"outcome": report.verdict.outcome, "findings_total": report.findings_total},
+        "originalUriBaseIds": _BASES,
+        "properties": {
+            "outcome": report.verdict.outcome,
+            "findings_total": report.findings_total,
+            "rules": [_told(rule) for rule in report.verdict.rules],
+        },
         "columnKind": "unicodeCodePoints",
-        "results": [
-            *(_rule_result(rule, 1 + metrics.index(rule.metric)) for rule in report.verdict.rules),
-            *(_finding_result(finding, report) for finding in report.findings),
-        ],
+        "results": results[:MOST_RESULTS],
     }
     return {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
 
 
-def _driver(report: AuditReport, metrics: list[str]) -> dict[str, Any]:
-    leak = {
-        "id": LEAK_RULE,
-        "name": "LeakedRecord",
-        "shortDescription": {"text": "The model reproduces a record of a declared dataset."},
-        "defaultConfiguration": {"level": "error"},
-    }
-    return {
-        "name": "auditkit",
-        "version": report.run.auditkit_version,
-        "rules": [leak, *(_metric_rule(metric) for metric in metrics)],
-    }
+def _told(rule: RuleResult) -> dict[str, str]:
+    return {"rule": safe_line(rule.rule), "dataset": safe_line(rule.dataset), "outcome": rule.outcome}
 
 
-def _metric_rule(metric: str) -> dict[str, Any]:
-    meaning = definition(metric)
-    return {
-        "id": metric,
-        "shortDescription": {"text": f"Limit on {meaning.title}."},
-        "fullDescription": {"text": meaning.meaning},
-        "defaultConfiguration": {"level": "error"},
-    }
-
-
-def _rule_result(rule: RuleResult, place: int) -> dict[str, Any]:
-    """A rule on a dataset. Passed: kind "pass" and no level; a waived one is a suppressed result."""
+def _rule_result(rule: RuleResult, place: int, report: AuditReport) -> dict[str, Any]:
+    """A rule on a dataset that did not pass, at its line of the policy; a waived one is a suppressed result."""
+    fingerprint = _fingerprint(rule.metric, rule.attack, rule.dataset, rule.view, rule.arm)
     text = (
         f"{rule.outcome}: {title(rule.metric)} of {rule.attack} on {rule.dataset} ({rule.view} view) is "
         f"{formatting.estimate_value(rule.estimate)}, 95 % interval {formatting.interval(rule.estimate)}, limit "
         f"{formatting.value(rule.metric, rule.limit)}. {rule.reason}"
     )
-    passed = rule.outcome == "pass"
     result: dict[str, Any] = {
         "ruleId": rule.metric,
         "ruleIndex": place,
-        "kind": "pass" if passed else "fail",
-        "level": "none" if passed else _LEVEL[rule.outcome],
+        "kind": "fail",
+        "level": _LEVEL[rule.outcome],
         "message": {"text": safe_line(text, 2000)},
-        "partialFingerprints": {
-            "auditkitRule/v1": _fingerprint(rule.metric, rule.attack, rule.dataset, rule.view, rule.arm)
-        },
+        "locations": [_location(report.policy.file or "policy.yaml", max(1, rule.line))],
+        "partialFingerprints": _fingerprints("auditkitRule/v1", fingerprint),
     }
     if rule.outcome == "waived":
         result["suppressions"] = [{"kind": "external", "justification": safe_line(rule.reason, 500)}]
@@ -116,9 +118,11 @@ def _finding_result(finding: Finding, report: AuditReport) -> dict[str, Any]:
         "kind": "fail",
         "level": _finding_level(finding, report),
         "message": {"text": safe_line(text, 1000)},
-        "locations": [{"physicalLocation": _location(finding)}],
+        "locations": [_record_location(finding, report)],
         # Of the record, not of the generation: the next run finds the same leak by another sample.
-        "partialFingerprints": {"auditkitRecord/v1": _fingerprint(finding.dataset, finding.view, finding.record)},
+        "partialFingerprints": _fingerprints(
+            "auditkitRecord/v1", _fingerprint(finding.dataset, finding.view, finding.record)
+        ),
         "properties": {"finding": safe_line(finding.id), "score": finding.score, "levenshtein": finding.levenshtein},
     }
 
@@ -129,15 +133,29 @@ def _finding_level(finding: Finding, report: AuditReport) -> str:
     return _LEVEL[next((outcome for outcome in _GRAVEST if outcome in outcomes), report.verdict.outcome)]
 
 
-def _location(finding: Finding) -> dict[str, Any]:
-    """The record's place in its file; a relative file is relative to the policy."""
-    path = Path(finding.file)
-    uri = quote(safe_line(path.as_posix(), 1000))
-    place: dict[str, Any] = {"artifactLocation": {"uri": f"file://{uri}"} if path.is_absolute() else {"uri": uri}}
-    if finding.line >= 1:
-        place["region"] = {"startLine": finding.line}
-    return place
+def _record_location(finding: Finding, report: AuditReport) -> dict[str, Any]:
+    place = place_of(finding, report)
+    location = _location(place.file, place.line, _ROOT if place.inside else _OUTSIDE)
+    record, dataset = safe_line(finding.record), safe_line(finding.dataset)
+    logical = {"name": record, "kind": "record", "fullyQualifiedName": f"{dataset}/{record}"}
+    return {**location, "logicalLocations": [logical]}
+
+
+def _location(file: str, line: int, base: str = _ROOT) -> dict[str, Any]:
+    """A line of a file, by a relative URI; without a line the whole file."""
+    physical: dict[str, Any] = {"artifactLocation": {"uri": quote(safe_line(file, 1000)), "uriBaseId": base}}
+    if line >= 1:
+        physical["region"] = {"startLine": line}
+    return {"physicalLocation": physical}
+
+
+def _fingerprints(name: str, fingerprint: str) -> dict[str, str]:
+    """Under our own name and under the one that GitHub tracks alerts by.
+
+    Where that is missing, GitHub's upload digests the line itself: of a record's text, that would be an oracle.
+    """
+    return {name: fingerprint, "primaryLocationLineHash": f"{fingerprint}:1"}
 
 
 def _fingerprint(*parts: str) -> str:
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
