@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 @click.option("--model", type=click.Path(path_type=Path), help="The model that must be the audited one.")
 @click.option("--policy", type=click.Path(path_type=Path), metavar="FILE", help="The policy that must be the one run.")
 @click.option("--require", type=click.Choice(["pass"]), help="Also fail where the verdict is another.")
+@click.option("--approver", type=click.Path(path_type=Path), metavar="PUB", help="Who must have signed the waivers.")
+@click.option("--proof", type=click.Path(path_type=Path), metavar="FILE", help="A proof made by show --prove.")
+@click.option("--record", type=click.Path(path_type=Path), metavar="TEXT", help="The text that it must prove.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def verify(
     run: Path,

@@ -62,14 +62,14 @@ def verdict_on(policy: Policy, judged: Judged, baseline: Judged, views: dict[str
     arm = judged.arm
     if arm.failed:
         results = [_unmeasured(rule, arm) for rule in policy.gate]
-        return Verdict(outcome=_overall(results), arm=arm.name, rules=results, cautions=[])
+        return Verdict(outcome=overall(results), arm=arm.name, rules=results, cautions=[])
     shown = baseline if arm.meaningless else judged
     results = [result for rule in policy.gate for result in _results(policy, rule, shown.arm, views, shown.doubts)]
     if arm.meaningless:
         results = [_judged_as_baseline(result, arm) for result in results]
     results = [_viable(result, arm) for result in results]
     cautions = [*shown.doubts.sentences(), *([arm.meaningless] if arm.meaningless else []), *arm.viability_reasons]
-    return Verdict(outcome=_overall(results), arm=arm.name, rules=results, cautions=list(dict.fromkeys(cautions)))
+    return Verdict(outcome=overall(results), arm=arm.name, rules=results, cautions=list(dict.fromkeys(cautions)))
 
 
 def _judged_as_baseline(result: RuleResult, arm: Arm) -> RuleResult:
@@ -216,7 +216,7 @@ def _compare(estimate: Estimate | None, limit: float) -> tuple[RuleOutcome, str]
     return "inconclusive", "the interval holds the limit: more samples or more controls would narrow it"
 
 
-def _overall(results: Sequence[RuleResult]) -> Outcome:
+def overall(results: Sequence[RuleResult]) -> Outcome:
     """Any fail is fail, else anything short of pass is inconclusive, else pass. No rule at all proves nothing."""
     outcomes = {result.outcome for result in results}
     if outcomes & {"fail", "not_viable"}:

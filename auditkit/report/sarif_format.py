@@ -110,7 +110,7 @@ def _finding_result(finding: Finding, report: AuditReport) -> dict[str, Any]:
         f"{finding.generation}: {title(finding.measure)} {formatting.fixed(finding.score)}, Levenshtein similarity "
         f"{formatting.fixed(finding.levenshtein)}."
     )
-    return {
+    result: dict[str, Any] = {
         "ruleId": LEAK_RULE,
         "ruleIndex": 0,
         "kind": "fail",
@@ -121,6 +121,10 @@ def _finding_result(finding: Finding, report: AuditReport) -> dict[str, Any]:
         "partialFingerprints": {"auditkitRecord/v1": _fingerprint(finding.dataset, finding.view, finding.record)},
         "properties": {"finding": safe_line(finding.id), "score": finding.score, "levenshtein": finding.levenshtein},
     }
+    if finding.waived:
+        result["level"] = "note"
+        result["suppressions"] = [{"kind": "external", "justification": safe_line(finding.waived, 500)}]
+    return result
 
 
 def _finding_level(finding: Finding, report: AuditReport) -> str:
