@@ -61,8 +61,8 @@ class Waiver(Part):
     ``record`` is a keyed id. ``model_sha256``: the candidate that it is bound to, "" for any.
     """
 
-    rule: WaivedRule | None
-    record: Annotated[str, Field(pattern=RECORD_ID)] | None
+    rule: WaivedRule | None = None
+    record: Annotated[str, Field(pattern=RECORD_ID)] | None = None
     reason: Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_printable)]
     who: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_printable)]
     issued: Day

@@ -1,4 +1,4 @@
-"""Every waived rule of a run is backed by the waiver file in its folder: signed, in force when the run ended, about it."""
+"""Every waived rule of a run is backed by the waiver file in its folder: signed, in force when the run ended."""
 
 from __future__ import annotations
 

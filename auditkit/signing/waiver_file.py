@@ -54,8 +54,7 @@ def read(content: bytes, approver: SSlibKey) -> SignedWaivers:
         raise ValueError(f"is longer than {SIZE_LIMIT:,} bytes")
     try:
         envelope = dsse.read(content, WAIVERS_TYPE)
-        raw = strict_json.parse_canonical(envelope.payload)
-        sheet = WaiverSheet.model_validate(raw)
+        sheet = WaiverSheet.model_validate(strict_json.parse_canonical(envelope.payload))
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in found["loc"]) or "payload"
@@ -63,6 +62,6 @@ def read(content: bytes, approver: SSlibKey) -> SignedWaivers:
         raise ValueError(f"is malformed ({said})") from None
     except ValueError as error:
         raise ValueError(f"is malformed ({visible(str(error))})") from None
-    if sheet.model_dump(mode="json") != raw:
+    if strict_json.canonical(sheet.model_dump(mode="json")) != envelope.payload:
         raise ValueError("is malformed (values of the wrong type, or left out)")
     return SignedWaivers(sheet, dsse.is_signed_by(envelope, approver), bool(envelope.signatures))
