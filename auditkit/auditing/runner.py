@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import resource
-import secrets
 import sys
 import time
 import traceback
@@ -15,6 +14,7 @@ from pathlib import Path
 from auditkit.auditing import run_folder
 from auditkit.auditing.arms import baseline_utility, run_arms
 from auditkit.auditing.assemble import assemble
+from auditkit.auditing.blinding import blind
 from auditkit.auditing.check_arms import check_arms
 from auditkit.auditing.context import Context
 from auditkit.auditing.embedding import embedding_info
@@ -264,7 +264,7 @@ def _state(
         code_sha256=code_sha256(),
         merkle_roots={data.name: data.merkle_root for data in datasets},
         data_digests=digests,
-        blind=secrets.token_hex(32),
+        blind=blind(),
     )
 
 

@@ -107,8 +107,8 @@ def _rule_result(rule: RuleResult, place: int) -> dict[str, Any]:
 def _finding_result(finding: Finding, report: AuditReport) -> dict[str, Any]:
     text = (
         f"Record {finding.record} of {finding.dataset} ({finding.view} view) is reproduced by generation "
-        f"{finding.generation}: {title(finding.measure)} {formatting.fixed(finding.score)}, Levenshtein similarity "
-        f"{formatting.fixed(finding.levenshtein)}."
+        f"{finding.generation}: {title(finding.measure)} {formatting.fixed(finding.score, 2)}, Levenshtein similarity "
+        f"{formatting.fixed(finding.levenshtein, 2)}."
     )
     result: dict[str, Any] = {
         "ruleId": LEAK_RULE,
@@ -119,7 +119,11 @@ def _finding_result(finding: Finding, report: AuditReport) -> dict[str, Any]:
         "locations": [{"physicalLocation": _location(finding)}],
         # Of the record, not of the generation: the next run finds the same leak by another sample.
         "partialFingerprints": {"auditkitRecord/v1": _fingerprint(finding.dataset, finding.view, finding.record)},
-        "properties": {"finding": safe_line(finding.id), "score": finding.score, "levenshtein": finding.levenshtein},
+        "properties": {
+            "finding": safe_line(finding.id),
+            "score": round(finding.score, 2),
+            "levenshtein": round(finding.levenshtein, 2),
+        },
     }
     if finding.waived:
         result["level"] = "note"

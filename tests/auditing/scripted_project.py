@@ -54,7 +54,7 @@ def write_project(folder: Path, script: list[dict[str, str]], **changes: Any) ->
         ],
         "attacks": [{"kind": "template_prefix", "samples": 200, "max_new_tokens": 400, "seed": 1}],
         "scoring": {"semantic_threshold": {"calibrate_fpr": 0.05}},
-        "gate": [{"metric": "semantic_memorisation_rate", "max": 0.05}],
+        "gate": [{"metric": "string_memorisation_rate", "max": 0.05}],
         "report": {"formats": ["json", "html", "sarif", "junit"], "sign": "none"},
     }
     (folder / "policy.yaml").write_text(yaml.safe_dump({**policy, **changes}))

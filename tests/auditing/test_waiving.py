@@ -30,7 +30,7 @@ from tests.auditing.scripted_project import rows, said, write_project
 
 LATER = (datetime.now(UTC).date() + timedelta(days=30)).isoformat()
 FACTS = {"reason": "Published FAQ texts", "who": "J. Doe, Legal", "expires": LATER}
-RULE = {"metric": "semantic_memorisation_rate", "attack": "template_prefix", "dataset": "sft", "view": "*"}
+RULE = {"metric": "string_memorisation_rate", "attack": "template_prefix", "dataset": "sft", "view": "*"}
 
 
 @pytest.fixture
