@@ -24,6 +24,7 @@ from auditkit.auditing.provenance import provenance
 from auditkit.auditing.publish import signature_info
 from auditkit.auditing.score import Scores
 from auditkit.auditing.viability import most_accepted
+from auditkit.auditing.waiving import leaked_clusters, marked, weigh
 from auditkit.policy.gate import evaluate, verdict_on
 from auditkit.policy.power import powers
 from auditkit.policy.schema import Policy
@@ -59,12 +60,15 @@ def assemble(context: Context, baseline: Measured, arms: Sequence[Measured], inf
     assert scores is not None
     leaked = findings(inside, scores)
     judged = [one.judged for one in every]
+    signature = signature_info(policy)
+    unwaived = evaluate(policy, judged, views)
+    weighed = weigh(context, unwaived, leaked_clusters(inside, scores), info.finished, signature.key_id)
     return AuditReport(
         run=info,
         seed=policy.seed,
         policy=_policy_info(context),
         release=ReleaseInfo(**policy.release.model_dump()),
-        signature=signature_info(policy),
+        signature=signature,
         provenance=_provenance(policy),
         models=context.state.models,
         datasets=[placed(data.info(), data.section, policy) for data in datasets],
@@ -72,7 +76,7 @@ def assemble(context: Context, baseline: Measured, arms: Sequence[Measured], inf
         calibration=[found.calibration for found in scores.calibrations.values()],
         positive_controls=[control for found in scores.calibrations.values() for control in found.positive_controls],
         arms=[one.arm for one in every],
-        findings=leaked.shown,
+        findings=marked(inside, leaked.shown, weighed.declared),
         findings_total=leaked.total,
         index=[_index(key, scores) for key in scores.calibrations],
         probes=[probe_report(inside if shown.probed else context, one) for one in probed],
@@ -86,7 +90,9 @@ def assemble(context: Context, baseline: Measured, arms: Sequence[Measured], inf
         instrument=shipped_calibration(),
         mitigations=_mitigations(policy, baseline, arms, views) if arms else None,
         limits=limits(policy, datasets),
-        verdict=evaluate(policy, judged, views),
+        verdict=weighed.verdict,
+        waivers=weighed.declared,
+        waiver_file=weighed.file,
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from auditkit.auditing.blinding import blind_array
 from auditkit.files import replacing
 from auditkit.scoring.coverage import CoverageResult
 
@@ -33,7 +34,7 @@ def write_coverage(path: Path, covered: SideCoverage) -> None:
         for field in fields(CoverageResult)
     }
     with replacing(path) as temporary, temporary.open("wb") as stream:
-        np.savez(stream, allow_pickle=False, **arrays)
+        np.savez(stream, allow_pickle=False, blind=blind_array(), **arrays)
 
 
 def _stored(value: object) -> object:

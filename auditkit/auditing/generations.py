@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from auditkit.auditing.blinding import blinded_schema
 from auditkit.files import replacing
 from auditkit.records import Generation, Prefix, SamplingRequest
 from auditkit.report.base import PrefixInfo
@@ -38,7 +39,8 @@ def merge(parts: list[Path], target: Path, attack: str, prefixes: list[Prefix]) 
     """All parts in order as one file that also says which literal prefixes were used; then the parts go."""
     import pyarrow.parquet as pq
 
-    schema = _schema().with_metadata({"attack": attack, "prefixes": json.dumps([vars_of(p) for p in prefixes])})
+    told = {"attack": attack, "prefixes": json.dumps([vars_of(p) for p in prefixes])}
+    schema = blinded_schema(_schema().with_metadata(told))
     with replacing(target) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
         for part in parts:
             writer.write_table(pq.read_table(part).cast(schema))

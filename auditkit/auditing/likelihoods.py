@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from auditkit.auditing.blinding import blinded_schema
 from auditkit.auditing.context import Context
 from auditkit.auditing.open_model import OpenModel
 from auditkit.auditing.reading_plan import Surroundings, prefix_for, readings_of
@@ -149,9 +150,10 @@ def _write_rows(path: Path, rows: list[tuple[RecordTokens, TokenReading, str]]) 
 def _merge(parts: list[Path], target: Path) -> None:
     import pyarrow.parquet as pq
 
-    with replacing(target) as temporary, pq.ParquetWriter(temporary, _schema(), compression="zstd") as writer:
+    schema = blinded_schema(_schema())
+    with replacing(target) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
         for part in parts:
-            writer.write_table(pq.read_table(part, schema=_schema()))
+            writer.write_table(pq.read_table(part, schema=_schema()).cast(schema))
     for part in parts:
         part.unlink()
 

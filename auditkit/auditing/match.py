@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from auditkit.auditing import generations
+from auditkit.auditing.blinding import blinded_schema
 from auditkit.auditing.context import Context
 from auditkit.auditing.nearest import Nearest, SideIndexes, stored_nearest
 from auditkit.auditing.run_folder import RunFolder
@@ -97,7 +98,8 @@ def _write(path: Path, run: RunFolder, sides: Sides, nearest: Nearest, found: tu
 
     attack, by_strings = found
     by_vectors = {name: getattr(nearest, name) for name in ("record", "score", "control", "control_score")}
-    schema = pa.schema(_arrow_types()).with_metadata({"index": json.dumps(asdict(nearest.index))})
+    told = {"index": json.dumps(asdict(nearest.index))}
+    schema = blinded_schema(pa.schema(_arrow_types()).with_metadata(told))
     with replacing(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
         for start, batch in _batches(run, attack):
             columns: dict[str, Any] = {

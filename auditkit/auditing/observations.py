@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from auditkit.auditing.blinding import blind
 from auditkit.files import write_bytes
 from auditkit.probes.base import PerRecord, ProbeResult, RecordScores
 from auditkit.records import Estimate
@@ -27,6 +28,7 @@ def write_observation(path: Path, result: ProbeResult) -> None:
         "charts": [chart.model_dump() for chart in result.charts],
         "notes": result.notes,
         "unscored": result.unscored,
+        "blind": blind(),
     }
     write_bytes(path, json.dumps(content, ensure_ascii=False, allow_nan=False).encode())
 

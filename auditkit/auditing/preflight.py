@@ -15,6 +15,7 @@ from auditkit.auditing.calibrate import fixed_for_another
 from auditkit.auditing.check_arms import arm_problems, arm_warnings, missing_extras
 from auditkit.auditing.embedding import most_characters
 from auditkit.auditing.preflight_data import MOST_RECORDS, dataset_facts, dataset_warnings, sizes_of, weak_rules
+from auditkit.auditing.preflight_waivers import waivers_told
 from auditkit.auditing.prepare import PreparedDataset, prepare_dataset
 from auditkit.auditing.publish import check_formats, check_scoring, signing_keys
 from auditkit.auditing.reading_plan import readings_of
@@ -59,6 +60,7 @@ def preflight(policy: Policy, out: Path) -> Preflight:
         found.warnings.append("release names no organisation or no auditor: the report will say so on page one")
     datasets = _datasets(policy, found)
     parameters = _models(policy, found)
+    _waivers(policy, found)
     _gate(policy, datasets, found)
     _arms(policy, found)
     _output(policy, found)
@@ -160,6 +162,17 @@ def _arms(policy: Policy, found: Preflight) -> None:
             found.problems.append(_problem(policy, f"mitigations.{position}", error))
     for what, extra in missing_extras(policy):
         found.warnings.append(f"{what} is not installed: pip install 'auditkit[{extra}]'")
+
+
+def _waivers(policy: Policy, found: Preflight) -> None:
+    """Which are in force, and which count for nothing."""
+    try:
+        facts, warnings = waivers_told(policy)
+        for sentence in facts:
+            found.tell("waivers", sentence)
+        found.warnings += warnings
+    except AuditkitError as error:
+        found.problems.append(_problem(policy, "waivers", error))
 
 
 def _output(policy: Policy, found: Preflight) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from auditkit.auditing.blinding import blinded_table
 from auditkit.auditing.context import Context
 from auditkit.auditing.evidence import evidence_of
 from auditkit.auditing.likelihoods import read_likelihoods
@@ -140,4 +141,4 @@ def _write_scores(context: Context, found: Probed) -> None:
             columns["scored"] += side.scored.tolist()
             columns["cluster"] += clusters.tolist()
     with replacing(path) as temporary:
-        pq.write_table(pa.table(columns), temporary, compression="zstd")
+        pq.write_table(blinded_table(pa.table(columns)), temporary, compression="zstd")

@@ -14,6 +14,7 @@ from pathlib import Path
 from auditkit.auditing import run_folder
 from auditkit.auditing.arms import baseline_utility, run_arms
 from auditkit.auditing.assemble import assemble
+from auditkit.auditing.blinding import blind
 from auditkit.auditing.check_arms import check_arms
 from auditkit.auditing.context import Context
 from auditkit.auditing.embedding import embedding_info
@@ -30,6 +31,8 @@ from auditkit.auditing.run_folder import RunFolder
 from auditkit.auditing.score import Scores, score
 from auditkit.auditing.secret import project_secret
 from auditkit.auditing.state import RunState, data_digests
+from auditkit.auditing.waiving import locked, run_files
+from auditkit.corpus.identity import keyed_digest
 from auditkit.errors import AuditkitError, ModelError, RunError
 from auditkit.files import make_folder
 from auditkit.policy.load import lock, weaker_than_preset
@@ -94,8 +97,9 @@ def start(policy: Policy, out: Path, progress: Progress) -> Result:
         secret = _refuse_early(policy)
         models = _identify(policy, progress)
         datasets = prepare(policy, secret)
-        state = _state(policy, models, datasets)
-    files = {"policy.lock.yaml": state.lock.encode(), STATE_FILE: state.model_dump_json(indent=1).encode()}
+        waivers = run_files(policy)
+        state = _state(policy, models, datasets, secret, locked(waivers))
+    files = {"policy.lock.yaml": state.lock.encode(), STATE_FILE: state.model_dump_json(indent=1).encode(), **waivers}
     run = run_folder.create(out, policy.name, files)
     progress.note(f"run folder {run.path}")
     return _execute(_Prepared(policy, state, datasets, secret), run, clock, progress)
@@ -179,6 +183,7 @@ def _run_info(context: Context, clock: StageClock, scores: Scores) -> RunInfo:
         stage_seconds=dict(clock.seconds),
         peak_memory_bytes=dict(clock.peak_bytes),
         embedding=embedding_info(context, scores.embedded),
+        blind=context.state.blind,
     )
 
 
@@ -235,11 +240,17 @@ def _changes(policy: Policy) -> list[str]:
     return [f"The policy was run with changes from the command line: {changes}."] if changes else []
 
 
-def _state(policy: Policy, models: list[ModelIdentity], datasets: list[PreparedDataset]) -> RunState:
+def _state(
+    policy: Policy, models: list[ModelIdentity], datasets: list[PreparedDataset], secret: bytes, waivers: dict[str, str]
+) -> RunState:
     digests = {data.name: data_digests(data) for data in datasets}
-    locked = {
+    inputs = {
         "models": {model.role: model.sha256 for model in models},
-        "datasets": {data.name: {"merkle_root": data.merkle_root, "files": digests[data.name]} for data in datasets},
+        "datasets": {
+            data.name: {"merkle_root": data.merkle_root, "files": _keyed(digests[data.name], secret)}
+            for data in datasets
+        },
+        "waivers": waivers or None,
     }
     return RunState(
         started=now(),
@@ -249,10 +260,16 @@ def _state(policy: Policy, models: list[ModelIdentity], datasets: list[PreparedD
         preset=policy.source.preset,
         overrides=policy.source.overrides,
         weaker_than_preset=[*weaker_than_preset(policy), *_changes(policy)],
-        lock=lock(policy, locked),
+        lock=lock(policy, inputs),
         models=models,
         code_sha256=code_sha256(),
         merkle_roots={data.name: data.merkle_root for data in datasets},
         data_digests=digests,
         policy_lines=policy.source.lines,
+        blind=blind(),
     )
+
+
+def _keyed(digests: dict[str, str], secret: bytes) -> dict[str, str]:
+    """The lock leaves the evidence folder, where the plain digest of a short file would confirm a guess at it."""
+    return {file: keyed_digest(secret, "file", digest) for file, digest in digests.items()}

@@ -34,6 +34,18 @@ def project_secret(policy: Policy) -> bytes:
     return _beside(policy.source.file.parent)
 
 
+def known_secret(policy: Policy) -> bytes:
+    """The secret that an audit of this policy used; none is made.
+
+    Raises:
+        AuditkitError: there is none any more.
+    """
+    file = policy.source.file.parent / FILE_NAME
+    if policy.report.secret is None and not file.is_file():
+        raise AuditkitError(f"{file}, the project's secret, is not there", "put it back: without it nothing is proved")
+    return project_secret(policy)
+
+
 def _beside(folder: Path) -> bytes:
     path = folder / FILE_NAME
     if not path.exists():

@@ -32,6 +32,7 @@ class RunState(BaseModel):
     code_sha256: str
     data_digests: dict[str, dict[str, str]]
     policy_lines: dict[str, int] = {}
+    blind: str = ""  # random: the attested digest of a file that holds it confirms no guess at the rest
 
     def restore_policy(self) -> Policy:
         """The policy exactly as it was when the run began."""

@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from auditkit.auditing.blinding import blind_array
 from auditkit.auditing.context import Context
 from auditkit.auditing.lengths import lengths
 from auditkit.auditing.match import AttackMatches
@@ -104,7 +105,7 @@ def _write(path: Path, hits: ThresholdHits) -> None:
         for field in fields(DrawnHits)
     }
     with replacing(path) as temporary, temporary.open("wb") as stream:
-        np.savez(stream, allow_pickle=False, **arrays)
+        np.savez(stream, allow_pickle=False, blind=blind_array(), **arrays)
 
 
 def _read(path: Path) -> ThresholdHits:

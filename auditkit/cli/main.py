@@ -23,6 +23,7 @@ COMMANDS = {
     "report": "render the reports of a finished run again, into a new folder",
     "show": "show the evidence for one item of a run, side by side",
     "diff": "show what moved between two runs; the exit code is whether leakage rose",
+    "waive": "sign an exception to a rule or for a record, with an expiry",
     "verify": "check every digest and signature of a finished run",
     "lab": "build models whose training data is known, and check the instrument",
     "keygen": "make signing keys and a certificate",

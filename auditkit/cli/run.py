@@ -84,15 +84,18 @@ def _also_written(policy: Policy, formats: tuple[str, ...]) -> Policy:
 def _show(result: Any, *, as_json: bool, quiet: bool) -> None:
     from rich.console import Console
 
+    from auditkit.report import wording
     from auditkit.report.terminal import render_screen
 
     report = result.report
     if as_json:
         cautions = [*report.policy.weaker_than_preset, *report.verdict.cautions]
-        found = {**report.verdict.model_dump(mode="json"), "cautions": cautions, "run": str(result.folder)}
+        by_waiver = wording.waivers_applied(report)
+        told = {"cautions": cautions, "waivers": by_waiver, "run": str(result.folder)}
+        found = {**report.verdict.model_dump(mode="json"), **told}
         click.echo(json.dumps(found, indent=2))
     elif quiet:
-        click.echo(f"{report.verdict.outcome} {result.folder}")
+        click.echo(f"{wording.outcome_words(report).lower()} {result.folder}")
     else:
         console = Console(highlight=False)
         console.print(render_screen(report, console.width))

@@ -18,15 +18,23 @@ if TYPE_CHECKING:
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("item")
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON, spans as offsets into both texts.")
-def show(run: Path, item: str, as_json: bool) -> None:
+@click.option("--prove", is_flag=True, help="Write a proof that this record was audited (0600; it holds the record).")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Where the proof is written.")
+@click.option("--policy", type=click.Path(path_type=Path), help="The policy, where the evidence was purged.")
+def show(run: Path, item: str, *, as_json: bool, prove: bool, out: Path | None, policy: Path | None) -> None:
     """Show a leaked record beside the generation that gives it away: what they share to the letter, what differs.
 
     ITEM is the id of a record (rec-...), of a generation (gen-...) or of a finding, as the report prints it. The
     texts are confidential: they are printed on this terminal and nowhere else.
 
+    With --prove, ITEM is any record, by id or as FILE:LINE, leaked or not. The proof shows whoever holds it that
+    this record was audited, and nothing of the others: auditkit verify RUN --proof FILE.
+
     \b
-    Example:
+    Examples:
       auditkit show reports/bot-20261122T101500Z-1a2b3c4d rec-5f0c...
+      auditkit show reports/bot-20261122T101500Z-1a2b3c4d sft.jsonl:17 \
+        --prove --out record.proof.json
     """
     from rich.console import Console
 
@@ -36,6 +44,11 @@ def show(run: Path, item: str, as_json: bool) -> None:
     from auditkit.report.safe_text import safe_line
     from auditkit.report.terminal import show_leak
 
+    if prove:
+        _prove(run, item, out, policy, as_json=as_json)
+        return
+    if out or policy:
+        raise AuditkitError("--out and --policy are for a proof", "add --prove")
     found = _find(load_report(run_folder.existing(run)), item)
     if as_json:
         click.echo(json.dumps([finding.model_dump(mode="json") for finding in found], indent=2))
@@ -48,6 +61,21 @@ def show(run: Path, item: str, as_json: bool) -> None:
             f"embedding {finding.score:.3f}, Levenshtein {finding.levenshtein:.3f}"
         )
         console.print(show_leak(finding))
+
+
+def _prove(run: Path, item: str, out: Path | None, policy: Path | None, *, as_json: bool) -> None:
+    from auditkit.auditing import run_folder
+    from auditkit.auditing.proving import write_proof
+
+    path, proof = write_proof(run_folder.existing(run), item, out, policy)
+    if as_json:
+        facts = {"dataset": proof.dataset, "index": proof.index, "size": proof.size, "sha256": proof.record.sha256}
+        click.echo(json.dumps({"proof": str(path), **facts}, indent=2))
+        return
+    click.echo(
+        f"{path}: record {proof.index + 1:,} of {proof.size:,} of {proof.dataset}, SHA-256 {proof.record.sha256}"
+    )
+    click.echo("It holds the record's text: give it only to whoever may read that.", err=True)
 
 
 def _find(report: AuditReport, item: str) -> list[Finding | BandExample]:

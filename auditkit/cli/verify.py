@@ -13,6 +13,7 @@ import click
 from auditkit.errors import AuditkitError
 
 if TYPE_CHECKING:
+    from auditkit.auditing.proving import ProofCheck
     from auditkit.records import ModelIdentity
     from auditkit.signing.base import SealedPredicate
     from auditkit.signing.verify import Verification
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 @click.option("--model", type=click.Path(path_type=Path), help="The model that must be the audited one.")
 @click.option("--policy", type=click.Path(path_type=Path), metavar="FILE", help="The policy that must be the one run.")
 @click.option("--require", type=click.Choice(["pass"]), help="Also fail where the verdict is another.")
+@click.option("--approver", type=click.Path(path_type=Path), metavar="PUB", help="Who must have signed the waivers.")
+@click.option("--proof", type=click.Path(path_type=Path), metavar="FILE", help="A proof made by show --prove.")
+@click.option("--record", type=click.Path(path_type=Path), metavar="TEXT", help="The text that it must prove.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def verify(
     run: Path,
@@ -34,6 +38,9 @@ def verify(
     model: Path | None,
     policy: Path | None,
     require: Literal["pass"] | None,
+    approver: Path | None,
+    proof: Path | None,
+    record: Path | None,
     as_json: bool,
 ) -> None:
     """Check a finished run: every digest, missing and extra files, signatures, event chain, and who signed what.
@@ -45,6 +52,8 @@ def verify(
       auditkit verify reports/support-bot-1.2-20261122T101500Z-1a2b3c4d \\
         --key auditkit.pub --cert certificate.pem --model weights/post \\
         --policy policy.yaml --require pass
+      auditkit verify reports/support-bot-1.2-20261122T101500Z-1a2b3c4d \
+        --key auditkit.pub --proof record.proof.json --record record.txt
 
     \b
     Exit codes: 0 everything holds; 1 something fails, each thing named;
@@ -52,12 +61,36 @@ def verify(
     """
     from auditkit.signing.verify import verify as check
 
-    found = check(run, key, cert, model_sha256=_identity(model, run), policy_file=policy, require=require)
+    identity = _identity(model, run)
+    found = check(run, key, cert, model_sha256=identity, policy_file=policy, require=require, approver=approver)
+    proven = _proven(run, proof, record)
     if as_json:
-        click.echo(json.dumps(_as_data(found), indent=2, ensure_ascii=True))
+        click.echo(json.dumps(_as_data(found) | _proof_as_data(proven), indent=2, ensure_ascii=True))
     else:
-        click.echo("\n".join(_as_text(run, found)))
-    sys.exit(0 if found.ok else 1)
+        click.echo("\n".join([*_as_text(run, found), *_proof_as_text(proven)]))
+    sys.exit(0 if found.ok and (proven is None or proven.ok) else 1)
+
+
+def _proven(run: Path, proof: Path | None, record: Path | None) -> ProofCheck | None:
+    from auditkit.auditing.proving import check_proof
+
+    if proof is None and record is not None:
+        raise AuditkitError("--record needs the proof of that record", "add --proof FILE")
+    return check_proof(run, proof, record) if proof is not None else None
+
+
+def _proof_as_data(proven: ProofCheck | None) -> dict[str, Any]:
+    if proven is None:
+        return {}
+    facts = proven.proof.model_dump(mode="json", include={"run", "dataset", "index", "size"}) if proven.proof else None
+    digest = {"sha256": proven.proof.record.sha256} if proven.proof else {}
+    return {"proof": {"ok": proven.ok, "problems": proven.problems, **(facts or {}), **digest}}
+
+
+def _proof_as_text(proven: ProofCheck | None) -> Iterator[str]:
+    if proven is not None:
+        yield f"proof     {proven.sentence}"
+        yield from (f"  - {problem}" for problem in proven.problems)
 
 
 def _identity(model: Path | None, run: Path) -> ModelIdentity | None:

@@ -54,6 +54,15 @@ def keyed_id(secret: bytes, kind: str, internal_id: str) -> str:
     return f"{kind}-{digest.hex()[:_KEYED_ID_DIGITS]}"
 
 
+def keyed_digest(secret: bytes, kind: str, digest: str) -> str:
+    """A digest (hex) as it may leave the evidence folder: the same under the same secret.
+
+    Raises:
+        ValueError: no secret.
+    """
+    return f"hmac-sha256:{_keyed(secret, b'digest', kind.encode(), digest.encode()).hex()}"
+
+
 def nonce(secret: bytes, index: int, corpus: str = "") -> bytes:
     """32 bytes that blind the Merkle leaf at ``index``.
 

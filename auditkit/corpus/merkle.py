@@ -70,9 +70,14 @@ def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes],
     return last == 0 and computed == expected_root
 
 
+def tree_name(corpus: Corpus) -> str:
+    """What keeps the nonces of this corpus apart from those of others."""
+    return f"{corpus.dataset}/{corpus.split}"
+
+
 def corpus_leaves(corpus: Corpus, secret: bytes) -> list[bytes]:
     """The blinded leaf hashes of a corpus, in record order."""
-    tree = f"{corpus.dataset}/{corpus.split}"
+    tree = tree_name(corpus)
     return [leaf_hash(nonce(secret, record.index, tree), record_bytes(record)) for record in corpus.records]
 
 

@@ -62,7 +62,7 @@ def verdict_on(policy: Policy, judged: Judged, baseline: Judged, views: dict[str
     arm = judged.arm
     if arm.failed:
         results = [_unmeasured(rule, arm, line) for rule, line in _lined(policy)]
-        return Verdict(outcome=_overall(results), arm=arm.name, rules=results, cautions=[])
+        return Verdict(outcome=overall(results), arm=arm.name, rules=results, cautions=[])
     shown = baseline if arm.meaningless else judged
     results = [
         result.model_copy(update={"line": line})
@@ -73,7 +73,7 @@ def verdict_on(policy: Policy, judged: Judged, baseline: Judged, views: dict[str
         results = [_judged_as_baseline(result, arm) for result in results]
     results = [_viable(result, arm) for result in results]
     cautions = [*shown.doubts.sentences(), *([arm.meaningless] if arm.meaningless else []), *arm.viability_reasons]
-    return Verdict(outcome=_overall(results), arm=arm.name, rules=results, cautions=list(dict.fromkeys(cautions)))
+    return Verdict(outcome=overall(results), arm=arm.name, rules=results, cautions=list(dict.fromkeys(cautions)))
 
 
 def _judged_as_baseline(result: RuleResult, arm: Arm) -> RuleResult:
@@ -226,7 +226,7 @@ def _compare(estimate: Estimate | None, limit: float) -> tuple[RuleOutcome, str]
     return "inconclusive", "the interval holds the limit: more samples or more controls would narrow it"
 
 
-def _overall(results: Sequence[RuleResult]) -> Outcome:
+def overall(results: Sequence[RuleResult]) -> Outcome:
     """Any fail is fail, else anything short of pass is inconclusive, else pass. No rule at all proves nothing."""
     outcomes = {result.outcome for result in results}
     if outcomes & {"fail", "not_viable"}:

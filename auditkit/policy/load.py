@@ -19,7 +19,7 @@ from auditkit.policy.complaints import complaints
 from auditkit.policy.cross_checks import Checker, default_names
 from auditkit.policy.lock import lock, weaker_than_preset
 from auditkit.policy.presets import overridden, read_file, with_presets
-from auditkit.policy.schema import Policy, PolicySource, Section, UtilitySection
+from auditkit.policy.schema import Policy, PolicySource, Section, UtilitySection, WaiversSection
 from auditkit.policy.yaml_source import Document, Keys, shown
 
 __all__ = ["load_policy", "lock", "weaker_than_preset"]
@@ -92,6 +92,9 @@ def _path_fields(data: dict[str, Any]) -> Iterator[tuple[Keys, dict[str, Any], s
     sign = report.get("sign") if isinstance(report, dict) else None
     if isinstance(sign, dict):
         yield ("report", "sign"), sign, "certificate"
+    if isinstance(waivers := data.get("waivers"), dict):
+        waivers.setdefault("file", WaiversSection.model_fields["file"].default)
+        yield from ((("waivers",), waivers, key) for key in ("file", "key"))
 
 
 def _copy(value: Any) -> Any:

@@ -290,6 +290,17 @@ class Strength(Section):
     temperature_max: float = 10
 
 
+class WaiversSection(Section):
+    """Who may waive a failed rule: whoever signs the file with the approver's key."""
+
+    file: Annotated[str, Field(min_length=1, description="Made and added to by `auditkit waive`.")] = (
+        "waivers.dsse.json"
+    )
+    key: Annotated[
+        str, Field(min_length=1, description="The approver's Ed25519 public key (PEM); not the auditor's own.")
+    ]
+
+
 class Sign(Section):
     """Signing keys: ``key`` is ``env:NAME``, the variable holding PEM text or the path of the key file."""
 
@@ -339,6 +350,7 @@ class Policy(Section):
     utility: UtilitySection = UtilitySection()
     gate: Annotated[list[Rule], Field(min_length=1)]
     strength: Strength = Strength()
+    waivers: WaiversSection | None = None
     report: ReportSection
 
     # Where the policy came from; set by the loader, never by the file.

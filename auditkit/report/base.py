@@ -19,6 +19,9 @@ from auditkit.report.scored import (
     Span,
     ThresholdCurve,
 )
+from auditkit.report.waivers import DeclaredWaiver, WaivedRule, Waiver, WaiverFile, WaiverState
+
+__all__ = ["DeclaredWaiver", "WaivedRule", "Waiver", "WaiverFile", "WaiverState"]  # with all that is defined here
 
 SCHEMA_VERSION = "1.1"
 
@@ -55,6 +58,7 @@ class RunInfo(Part):
     stage_seconds: dict[str, float] = {}
     peak_memory_bytes: dict[str, int] = {}
     embedding: EmbeddingInfo | None = None
+    blind: str = ""  # random: without it, a digest of this file would confirm a guess at the texts in it
 
 
 class PolicyInfo(Part):
@@ -187,6 +191,7 @@ class Finding(Part):
     longest_match: float | None = None  # longest common contiguous span of tokens / tokens of the record
     longest_match_tokens: int = 0
     record_tokens: int = 0
+    waived: str = ""  # by whom, until when and why, where a waiver covers this record
 
 
 class IndexInfo(Part):
@@ -328,6 +333,7 @@ class RuleResult(Part):
     outcome: RuleOutcome
     reason: str
     line: int = 0  # of the rule in the policy's file; 0 where a preset brought it
+    waivers: list[int] = []  # numbers of the waivers that turned a failure into "waived"
 
 
 class RulePower(Part):
@@ -419,6 +425,8 @@ class AuditReport(Part):
     limits: list[str]  # what this audit does not show, as sentences
     verdict: Verdict
     migration: Migration | None = None  # None: written in this schema version
+    waivers: list[DeclaredWaiver] = []  # all that were declared, in force or not
+    waiver_file: WaiverFile | None = None  # None where the policy names none
 
 
 class ReportFormat(Plugin, ABC):

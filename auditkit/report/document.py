@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from auditkit.report import formatting, printing, wording
 from auditkit.report.arm_figures import baseline_of, shown_arm
-from auditkit.report.base import AuditReport
+from auditkit.report.base import AuditReport, RuleResult
 from auditkit.report.definitions import definition, metric_definitions, term_definitions, title
 from auditkit.report.model_words import ignored_words, manifest_words, signature_words
 from auditkit.report.numbered import Figure, numbered_figures
@@ -19,6 +19,7 @@ from auditkit.report.safe_text import left_out, safe_literal
 from auditkit.report.shown_mitigations import shown_mitigations
 from auditkit.report.shown_probes import cell, shown_probes
 from auditkit.report.shown_scoring import forecast_sentences, length_sentence, power_rows, threshold_tables
+from auditkit.report.shown_waivers import outcome_sentence
 from auditkit.resources import resource_folder
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ PAPER = Medium(screen=False, findings=100, finding_characters=1000, pairs=120, p
 # Sections in order; one whose test says no is left out, of the contents too.
 _SECTIONS = (
     ("rules", "The rules and their limits"),
+    ("waivers", "Waivers"),
     ("mitigations", "Mitigations, attacked again"),
     ("limits", "What this audit does not show"),
     ("attack", "What was attacked, and how"),
@@ -93,7 +95,7 @@ def _view(report: AuditReport, medium: Medium, redacted: bool) -> dict[str, Any]
     estimates = [estimate for arm in report.arms for estimate in (*arm.estimates, *arm.utility)]
     baseline, whose = baseline_of(report.arms), shown_arm(report.arms, report.verdict.arm)
     own = whose.estimates if whose else []
-    rules = sorted(report.verdict.rules, key=lambda rule: rule.outcome != report.verdict.outcome)
+    rules = _decisive_first(report)
     gains = [estimate for estimate in own if estimate.metric == "prefix_gain"]
     return {
         "report": report,
@@ -127,10 +129,17 @@ def _view(report: AuditReport, medium: Medium, redacted: bool) -> dict[str, Any]
     }
 
 
+def _decisive_first(report: AuditReport) -> list[RuleResult]:
+    """The rules that decided the outcome before the others; those of a pass that were waived before all."""
+    outcome = report.verdict.outcome
+    first = ("waived", outcome) if outcome == "pass" else (outcome,)
+    return sorted(report.verdict.rules, key=lambda rule: [rule.outcome != decisive for decisive in first])
+
+
 def _words(report: AuditReport) -> dict[str, str]:
     means, means_not = wording.meaning(report)
     return {
-        "outcome": wording.OUTCOME_WORDS[report.verdict.outcome],
+        "outcome": wording.outcome_words(report),
         "verdict": wording.verdict_sentence(report),
         "subject": wording.subject_sentence(report),
         "found": wording.found_sentence(report),
@@ -143,6 +152,7 @@ def _words(report: AuditReport) -> dict[str, str]:
 def _has(section: str, report: AuditReport, charts: Mapping[str, list[Figure]], gains: bool) -> bool:
     """Whether there is anything to say in a section."""
     something = {
+        "waivers": report.waivers or report.waiver_file,
         "mitigations": report.mitigations,
         "scores": charts["scores"],
         "thresholds": report.thresholds,
@@ -224,4 +234,5 @@ _FILTERS: dict[str, Any] = {
     "signature_words": signature_words,
     "manifest_words": manifest_words,
     "ignored_words": ignored_words,
+    "waiver_outcome": outcome_sentence,
 }

@@ -86,8 +86,14 @@ def _shown(pair: Finding | BandExample, place: str, origin: str, cut: Cut) -> Sh
         origin=origin,
         left=left,
         right=right,
-        evidence=span_sentence(pair, cut.redacted) if isinstance(pair, Finding) else "",
+        evidence=_evidence(pair, cut) if isinstance(pair, Finding) else "",
     )
+
+
+def _evidence(finding: Finding, cut: Cut) -> str:
+    """How much is shared to the letter; who waived it."""
+    waived = f"This record is {finding.waived}" if finding.waived else ""
+    return " · ".join(filter(None, (span_sentence(finding, cut.redacted), waived)))
 
 
 def _marked(pair: Finding | BandExample, cut: Cut) -> tuple[Marked, Marked]:

@@ -7,12 +7,25 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
-from auditkit.report.base import Arm, AuditReport, BandExample, Finding
+from auditkit.report.base import (
+    Arm,
+    AuditReport,
+    BandExample,
+    Finding,
+    ProbeChart,
+    ProbeReport,
+    Scatter,
+    ScatterPoint,
+    Table,
+)
 from auditkit.report.differences import Marked, differences
 from auditkit.report.scored import Attribution
 from auditkit.report.span_marks import finding_differences
 
 CELLS = 40  # of a span bar; coarse on purpose: the lengths of words would let a guess be confirmed
+CELL_CHARACTERS = 8  # at least: of a short text, a finer bar would tell which letters a known generation has right
+PLACES = 2  # decimals of a score: whoever has the model could hold a guess against all of them
+FIGURES = 2  # significant figures of what a probe says of one record, for the same reason
 SHARED, DIFFERS = "█", "░"
 _WORD = re.compile(r"[a-z0-9_.:/@+-]{0,100}")  # a kind, a number, a digest, a path: no literal text
 _LITERAL = re.compile(r"prefix|text|instruction|prompt|message|marker|template|separator|literal|refusal|turn")
@@ -23,18 +36,68 @@ def redact(report: AuditReport) -> AuditReport:
 
     What the policy, the chat template and auditkit itself say stays: none of it is data under audit.
     """
-    figures = report.figures.model_copy(update={"bands": [_redacted_pair(band) for band in report.figures.bands]})
+    bands = [_redacted_pair(band) for band in report.figures.bands]
+    scatters = [_redacted_scatter(scatter) for scatter in report.figures.scatters]
+    figures = report.figures.model_copy(update={"bands": bands, "scatters": scatters})
     findings = [_redacted_finding(finding) for finding in report.findings]
     attribution = _redacted_tags(report.attribution) if report.attribution else None
     # The lock holds plain digests of the data (an oracle for a guess) and may quote texts; it stands beside, signed.
     policy = report.policy.model_copy(update={"text": ""})
-    arms = [_redacted_arm(arm) for arm in report.arms]
-    parts = {"findings": findings, "figures": figures, "attribution": attribution, "policy": policy, "arms": arms}
+    parts = {"findings": findings, "figures": figures, "attribution": attribution, "policy": policy}
+    parts |= {
+        "arms": [_redacted_arm(arm) for arm in report.arms],
+        "probes": [_redacted_probe(probe) for probe in report.probes],
+        "run": report.run.model_copy(update={"blind": ""}),  # it blinds the digests of the full reports
+    }
     return report.model_copy(update=parts)
 
 
 def _redacted_pair(pair: BandExample) -> BandExample:
-    return pair.model_copy(update=_bars(pair, *differences(pair.record_text, pair.generation_text)))
+    texts = _bars(pair, *differences(pair.record_text, pair.generation_text))
+    return pair.model_copy(update={**texts, **_coarse_scores(pair)})
+
+
+def _coarse_scores(pair: Finding | BandExample) -> dict[str, float]:
+    return {"score": round(pair.score, PLACES), "levenshtein": round(pair.levenshtein, PLACES)}
+
+
+def _redacted_scatter(scatter: Scatter) -> Scatter:
+    """Scores to two places: the picture is the same."""
+    points = [
+        ScatterPoint(
+            embedding=round(point.embedding, PLACES),
+            levenshtein=round(point.levenshtein, PLACES),
+            length=point.length,
+        )
+        for point in scatter.points
+    ]
+    return scatter.model_copy(update={"points": points})
+
+
+def _redacted_probe(probe: ProbeReport) -> ProbeReport:
+    """What is said of a record by its id, in few figures; what is said of many stays."""
+    tables = [_coarse_table(table) for table in probe.tables]
+    charts = [_coarse_chart(chart) if chart.kind == "points" else chart for chart in probe.charts]
+    return probe.model_copy(update={"tables": tables, "charts": charts})
+
+
+def _coarse_table(table: Table) -> Table:
+    if not any(column.kind == "record" for column in table.columns):
+        return table
+    rows = [[_coarse(cell) if isinstance(cell, float) else cell for cell in row] for row in table.rows]
+    return table.model_copy(update={"rows": rows})
+
+
+def _coarse_chart(chart: ProbeChart) -> ProbeChart:
+    series = [
+        one.model_copy(update={axis: [_coarse(value) for value in getattr(one, axis)] for axis in ("x", "y")})
+        for one in chart.series
+    ]
+    return chart.model_copy(update={"series": series})
+
+
+def _coarse(value: float) -> float:
+    return float(f"{value:.{FIGURES}g}")
 
 
 def _redacted_finding(finding: Finding) -> Finding:
@@ -42,7 +105,9 @@ def _redacted_finding(finding: Finding) -> Finding:
     texts = _bars(finding, *finding_differences(finding))
     if finding.spans:
         texts["record_text"] += f"; longest shared span {finding.spans[0].length:,}"
-    return finding.model_copy(update={**texts, "spans": []})
+    # Its number would tell, to whoever has the model, which generation to make again and hold a guess against.
+    hidden = {"spans": [], "generation_id": finding.generation}
+    return finding.model_copy(update={**texts, **_coarse_scores(finding), **hidden})
 
 
 def _bars(pair: Finding | BandExample, record: Marked, generation: Marked) -> dict[str, str]:
@@ -87,7 +152,8 @@ def _lengths(value: Any, name: str) -> Any:
 def span_bar(marked: Marked, length: int) -> str:
     """Where along a text of ``length`` characters it agrees with the other, in CELLS steps, and how long it is."""
     flags = [piece.same for piece in marked.pieces for _ in piece.text]
-    edges = [step * len(flags) // CELLS for step in range(CELLS + 1)] if flags else []
+    count = min(CELLS, max(1, len(flags) // CELL_CHARACTERS))
+    edges = [step * len(flags) // count for step in range(count + 1)] if flags else []
     cells = [flags[low : max(high, low + 1)] for low, high in pairwise(edges)]
     bar = "".join(SHARED if 2 * sum(cell) >= len(cell) else DIFFERS for cell in cells)
-    return f"{bar}\n{length:,} characters, {marked.shared:.0%} of them shared".strip()
+    return f"{bar}\n{length:,} characters, {round(marked.shared, 1):.0%} of them shared".strip()

@@ -109,10 +109,10 @@ def _rule_result(rule: RuleResult, place: int, report: AuditReport) -> dict[str,
 def _finding_result(finding: Finding, report: AuditReport) -> dict[str, Any]:
     text = (
         f"Record {finding.record} of {finding.dataset} ({finding.view} view) is reproduced by generation "
-        f"{finding.generation}: {title(finding.measure)} {formatting.fixed(finding.score)}, Levenshtein similarity "
-        f"{formatting.fixed(finding.levenshtein)}."
+        f"{finding.generation}: {title(finding.measure)} {formatting.fixed(finding.score, 2)}, Levenshtein similarity "
+        f"{formatting.fixed(finding.levenshtein, 2)}."
     )
-    return {
+    result: dict[str, Any] = {
         "ruleId": LEAK_RULE,
         "ruleIndex": 0,
         "kind": "fail",
@@ -123,8 +123,16 @@ def _finding_result(finding: Finding, report: AuditReport) -> dict[str, Any]:
         "partialFingerprints": _fingerprints(
             "auditkitRecord/v1", _fingerprint(finding.dataset, finding.view, finding.record)
         ),
-        "properties": {"finding": safe_line(finding.id), "score": finding.score, "levenshtein": finding.levenshtein},
+        "properties": {
+            "finding": safe_line(finding.id),
+            "score": round(finding.score, 2),
+            "levenshtein": round(finding.levenshtein, 2),
+        },
     }
+    if finding.waived:
+        result["level"] = "note"
+        result["suppressions"] = [{"kind": "external", "justification": safe_line(finding.waived, 500)}]
+    return result
 
 
 def _finding_level(finding: Finding, report: AuditReport) -> str:

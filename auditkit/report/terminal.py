@@ -18,6 +18,7 @@ from auditkit.report.base import AuditReport, BandExample, Finding, RuleResult
 from auditkit.report.definitions import title
 from auditkit.report.differences import Marked, differences
 from auditkit.report.safe_text import left_out, safe_line, safe_text
+from auditkit.report.shown_waivers import waiver_lines
 from auditkit.report.span_marks import finding_differences, span_sentence
 
 STYLES = {"pass": "bold green", "fail": "bold red", "inconclusive": "bold yellow", "waived": "dim", "not_viable": "dim"}
@@ -42,6 +43,7 @@ def render_screen(report: AuditReport, width: int, files: Sequence[Path] = ()) -
         parts.append(_indented(f"and {len(report.verdict.rules) - MOST_RULES} more rules, in the reports", "dim"))
     parts += render_arms(report, min(width, WIDEST))
     parts += _listed("Cautions", [*report.policy.weaker_than_preset, *report.verdict.cautions])
+    parts += _listed("Waivers", waiver_lines(report))
     parts += _listed("What would settle it", wording.what_would_settle(report))
     return Group(Constrain(Group(*parts), min(width, WIDEST)), *_files(files))
 
@@ -53,7 +55,8 @@ def _gravest_first(report: AuditReport) -> list[RuleResult]:
 
 def _headline(report: AuditReport) -> Text:
     outcome = report.verdict.outcome
-    headline = Text(f"{wording.OUTCOME_SIGNS[outcome]} {wording.OUTCOME_WORDS[outcome].upper()}", STYLES[outcome])
+    style = STYLES["inconclusive" if wording.waivers_applied(report) and outcome == "pass" else outcome]
+    headline = Text(f"{wording.OUTCOME_SIGNS[outcome]} {wording.outcome_words(report).upper()}", style)
     headline.append(f"  {safe_line(report.policy.name, 80)}", "bold")
     marks = [label for label in wording.labels(report, redacted=False) if label in ("UNSIGNED", report.signature.label)]
     for mark in marks:

@@ -54,6 +54,11 @@ _UNFIT = (  # where the arm that ships could not be measured, or is of no use an
     "model gives away decides nothing. The policy does not allow a release in this state.",
     "It does not say that the model leaks, nor that the mitigation cannot work with other parameters.",
 )
+_BY_WAIVER = (
+    "The model gives away more of the data than the policy allows. Whoever may waive that has done so, in writing and "
+    "for a limited time: the section on waivers says who, why and until when. The figures are what they were.",
+    "It does not say that the leak is small or was mended. When the waivers expire, the same figures fail.",
+)
 _ACCESS = {
     "open-weights": "with open weights",
     "api": "through an interface (API)",
@@ -62,9 +67,40 @@ _ACCESS = {
 }
 
 
+def waivers_applied(report: AuditReport) -> int:
+    """How many waivers turned a failed rule."""
+    return len({number for rule in report.verdict.rules if rule.outcome == "waived" for number in rule.waivers})
+
+
+def outcome_words(report: AuditReport) -> str:
+    """The outcome in a word; a pass that is none without waivers says so."""
+    word = OUTCOME_WORDS[report.verdict.outcome]
+    count = waivers_applied(report)
+    if report.verdict.outcome != "pass" or not _waived(report):
+        return word
+    return f"{word}, with {count} waiver{'' if count == 1 else 's'}" if count else f"{word}, with waivers"
+
+
+def _waived(report: AuditReport) -> list[RuleResult]:
+    return [rule for rule in report.verdict.rules if rule.outcome == "waived"]
+
+
+def _passed_by_waiver(report: AuditReport) -> str:
+    """That the pass is somebody's decision, and what was measured."""
+    waived = _waived(report)
+    worst = "; ".join(_rule_in_words(rule) for rule in waived[:2])
+    more = f" and {len(waived) - 2} more" if len(waived) > 2 else ""
+    numbers = {number for rule in waived for number in rule.waivers}
+    by = list(dict.fromkeys(one.waiver.who for one in report.waivers if one.number in numbers))
+    whom = f" by {listing(by)}" if by else ""
+    return f"This audit passes only by waiver{whom}; without it the model would have failed: {worst}{more}."
+
+
 def verdict_sentence(report: AuditReport) -> str:
     """The outcome in one sentence with the figures that decided it."""
     rules = report.verdict.rules
+    if report.verdict.outcome == "pass" and _waived(report):
+        return _passed_by_waiver(report)
     chosen = [rule for rule in rules if rule.outcome == report.verdict.outcome]
     if report.verdict.outcome == "fail" and not chosen:
         return f"The arm “{report.verdict.arm}”, which is to ship, passes no gate: {_why_unfit(report)}."
@@ -148,6 +184,8 @@ def meaning(report: AuditReport) -> tuple[str, str]:
     outcomes = {rule.outcome for rule in report.verdict.rules}
     if report.verdict.outcome == "fail" and "not_viable" in outcomes and "fail" not in outcomes:
         return _UNFIT
+    if report.verdict.outcome == "pass" and "waived" in outcomes:
+        return _BY_WAIVER
     return _MEANS[report.verdict.outcome], _MEANS_NOT[report.verdict.outcome]
 
 

@@ -14,10 +14,9 @@ AUDIT = "audit.json"
 POLICY_LOCK = "policy.lock.yaml"
 PDFS = ("report.pdf", "report.redacted.pdf")
 
-PayloadType = Literal["application/vnd.in-toto+json"]
 StatementType = Literal["https://in-toto.io/Statement/v1"]
 PredicateType = Literal["https://auditkit.dev/audit/v1"]
-PAYLOAD_TYPE: PayloadType = "application/vnd.in-toto+json"
+PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT_TYPE: StatementType = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE: PredicateType = "https://auditkit.dev/audit/v1"
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from auditkit.signing import strict_json
-from auditkit.signing.base import PAYLOAD_TYPE, Digest, PayloadType
+from auditkit.signing.base import PAYLOAD_TYPE, Digest
 
 if TYPE_CHECKING:
     from securesystemslib.dsse import Envelope
@@ -27,35 +27,37 @@ class _Form(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     payload: str
-    payloadType: PayloadType  # noqa: N815 - the format's name for it
+    payloadType: str  # noqa: N815 - the format's name for it
     signatures: Annotated[list[_Signature], Field(max_length=1)]
 
 
-def seal(payload: bytes, signer: CryptoSigner | None) -> bytes:
+def seal(payload: bytes, signer: CryptoSigner | None, payload_type: str = PAYLOAD_TYPE) -> bytes:
     """The envelope around a payload as canonical JSON; without a signer it holds no signature."""
     from securesystemslib.dsse import Envelope
 
-    envelope = Envelope(payload, PAYLOAD_TYPE, {})
+    envelope = Envelope(payload, payload_type, {})
     if signer:
         envelope.sign(signer)
     return strict_json.canonical(envelope.to_dict())
 
 
-def read(content: bytes) -> Envelope:
-    """The envelope in these bytes.
+def read(content: bytes, payload_type: str = PAYLOAD_TYPE) -> Envelope:
+    """The envelope in these bytes. The type is part of what is signed: a statement is never taken for something else.
 
     Raises:
-        ValueError: not an in-toto envelope in its canonical spelling with at most one signature.
+        ValueError: not an envelope of this type, in its canonical spelling, with at most one signature.
     """
     from securesystemslib.dsse import Envelope
     from securesystemslib.signer import Signature
 
     try:
         form = _Form.model_validate(strict_json.parse_canonical(content))
+        if form.payloadType != payload_type:
+            raise ValueError(f"its payload is not {payload_type}")
         payload = base64.b64decode(form.payload, validate=True)
         raw = {s.keyid: Signature(s.keyid, base64.b64decode(s.sig, validate=True).hex()) for s in form.signatures}
     except (ValidationError, binascii.Error):
-        raise ValueError("not a DSSE envelope of an in-toto statement with at most one signature") from None
+        raise ValueError(f"not a DSSE envelope of {payload_type} with at most one signature") from None
     envelope = Envelope(payload, form.payloadType, raw)
     if strict_json.canonical(envelope.to_dict()) != content:  # base64 has several spellings of the same bytes
         raise ValueError("not in canonical form")

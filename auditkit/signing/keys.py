@@ -115,6 +115,23 @@ def load_signing_keys(material: str, certificate: Path) -> SigningKeys:
     return SigningKeys(ed25519, p256, found, warnings)
 
 
+def load_signer(material: str) -> CryptoSigner:
+    """What signs with the one Ed25519 private key in ``material``: PEM text, or the path of a key file.
+
+    Raises:
+        SigningError: missing, unreadable or encrypted, or not exactly one Ed25519 key in it.
+    """
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from securesystemslib.signer import CryptoSigner, SSlibKey
+
+    text, _ = _private_text(material)
+    keys = [_private_key(block) for block in PRIVATE_BLOCK.findall(text)]
+    found = [key for key in keys if isinstance(key, Ed25519PrivateKey)]
+    if len(found) != 1:
+        raise SigningError("the signing key must hold one Ed25519 private key", NEW_KEYS)
+    return CryptoSigner(found[0], SSlibKey.from_crypto(found[0].public_key()))
+
+
 def load_public_key(source: Path | str) -> SSlibKey:
     """The Ed25519 public key in a PEM file, or in PEM text.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from auditkit.errors import AuditkitError
 from auditkit.records import ModelIdentity
 from auditkit.report.base import Outcome
-from auditkit.signing import attestation, checks
+from auditkit.signing import attestation, checks, waiver_checks
 from auditkit.signing.attestation import Attestation
 from auditkit.signing.base import ATTESTATION, SealedPredicate
 from auditkit.signing.files import Listing, list_folder, visible
@@ -56,6 +56,7 @@ class _Expected:
     model: ModelIdentity | str | None
     policy_file: Path | None
     require: Literal["pass"] | None
+    approver: SSlibKey | None = None
 
 
 def verify(
@@ -66,6 +67,7 @@ def verify(
     model_sha256: ModelIdentity | str | None = None,
     policy_file: Path | str | None = None,
     require: Literal["pass"] | None = None,
+    approver: Path | str | None = None,
 ) -> Verification:
     """Check a finished run: files, attestation, signatures, event chain, and that they tell one story.
 
@@ -78,6 +80,7 @@ def verify(
             and chat template.
         policy_file: The policy that must be the one that was run (or its lock).
         require: "pass" for a verdict that must be so.
+        approver: The public key that must have signed every waiver; without it, the one that the policy named.
 
     Raises:
         AuditkitError: no such folder, or an unreadable key, certificate or policy.
@@ -90,6 +93,7 @@ def verify(
         model=model_sha256,
         policy_file=Path(policy_file) if policy_file else None,
         require=require,
+        approver=load_public_key(approver) if approver else None,
     )
     folder = Path(run_folder).resolve()
     return _verified(folder, _list(folder), expected)
@@ -127,6 +131,7 @@ def _problems(folder: Path, listing: Listing, found: Attestation, expected: _Exp
     yield from checks.audit_json(folder, listing, found)
     yield from checks.policy(found, expected.policy_file)
     yield from checks.model(predicate, expected.model)
+    yield from waiver_checks.waivers(folder, listing, found, expected.approver)
     if expected.require and predicate.verdict.outcome != expected.require:
         yield f"the verdict is {predicate.verdict.outcome}, not {expected.require}"
 
@@ -150,5 +155,7 @@ def _notes(found: Attestation, expected: _Expected) -> Iterator[str]:
         yield "signer unknown: without the signer's public key (--key) anybody could have made and signed this run"
     if isinstance(expected.model, ModelIdentity) and not expected.model.manifest.sha256:
         yield f"the model's manifest was not compared: {visible(expected.model.manifest.reason) or 'there is none'}"
+    if waived := waiver_checks.waived_rules(found.statement.predicate):
+        yield f"{waived} failed rule{'s' * (waived != 1)} waived: this is not a pass by the figures alone"
     for change in found.statement.predicate.policy.overrides:
         yield f"the policy was changed from the command line: {visible(change)}"

@@ -1,0 +1,99 @@
+"""``auditkit waive``, and what check, verify and show say, as a user types them."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import yaml
+
+from auditkit.signing.keygen import generate
+from tests.auditing.scripted_project import rows, said, write_project
+from tests.cli.test_commands import auditkit
+
+LATER = (datetime.now(UTC).date() + timedelta(days=30)).isoformat()
+WHY = ("--reason", "Published FAQ texts", "--who", "J. Doe, Legal", "--expires", LATER)
+RULE = ("--metric", "string_memorisation_rate", "--attack", "template_prefix", "--dataset", "sft")
+
+
+@pytest.fixture
+def policy(tmp_path: Path) -> Path:
+    generate(tmp_path / "approver")
+    waivers = {"file": "waivers.dsse.json", "key": "approver/auditkit.pub"}
+    return write_project(tmp_path, said(rows(100, 1)[:3]), waivers=waivers)
+
+
+def test_from_a_failure_to_a_waiver_and_a_proof(policy: Path) -> None:
+    folder = policy.parent
+    key = ("--key", folder / "approver" / "auditkit.key")
+    done = auditkit("waive", policy, *RULE, *WHY, *key, "--at-most", "1")
+    assert done.returncode == 0, done.stderr
+    assert "   1  in force  string_memorisation_rate of template_prefix on sft (*) above 0.05, up to 1" in done.stdout
+    done = auditkit("check", policy)
+    assert done.returncode == 0 and "1, in force" in done.stdout
+    done = auditkit("run", policy, "--out", folder / "reports", "--no-progress")
+    assert done.returncode == 0 and "PASS, WITH 1 WAIVER" in done.stdout
+    (run,) = (folder / "reports").iterdir()
+    done = auditkit("verify", run, "--approver", folder / "approver" / "auditkit.pub", "--require", "pass")
+    assert done.returncode == 0 and "waived" in done.stdout
+    proof = folder / "record.proof.json"
+    done = auditkit("show", run, "sft.jsonl:5", "--prove", "--out", proof)
+    assert done.returncode == 0 and "record 5 of 100 of sft" in done.stdout
+    row = rows(100, 1)[4]
+    (folder / "text").write_text(f"{row['q']}\n{row['a']}")
+    done = auditkit("verify", run, "--proof", proof, "--record", folder / "text")
+    assert done.returncode == 0 and "the proof holds: record 5 of 100 of the dataset sft" in done.stdout
+    (folder / "text").write_text("something else")
+    done = auditkit("verify", run, "--proof", proof, "--record", folder / "text", "--json")
+    assert done.returncode == 1
+    assert not json.loads(done.stdout)["proof"]["ok"]
+    assert auditkit("verify", run, "--record", folder / "text").returncode == 2
+    assert auditkit("show", run, "sft.jsonl:5", "--out", proof).returncode == 2
+
+
+def test_the_list_shows_every_state(policy: Path) -> None:
+    key = {"APPROVER_KEY": str(policy.parent / "approver" / "auditkit.key")}
+    done = auditkit("waive", policy, "--record", f"rec-{'a' * 20}", *WHY, "--key", "env:APPROVER_KEY", "--json", **key)
+    assert done.returncode == 0, done.stderr
+    (one,) = json.loads(done.stdout)["waivers"]
+    assert (one["number"], one["state"], one["waiver"]["record"]) == (1, "in force", f"rec-{'a' * 20}")
+    file = policy.parent / "waivers.dsse.json"
+    envelope = json.loads(file.read_bytes())
+    signature = envelope["signatures"][0]["sig"]
+    envelope["signatures"] = []
+    file.write_text(json.dumps(envelope, separators=(",", ":"), sort_keys=True))
+    assert "bad signature" in auditkit("waive", policy, "--list").stdout
+    done = auditkit("check", policy)
+    assert done.returncode == 0 and "waiver 1 counts for nothing: bad signature" in done.stderr
+    assert signature not in done.stderr
+
+
+def test_what_fits_no_rule_is_told_by_check(policy: Path) -> None:
+    key = ("--key", policy.parent / "approver" / "auditkit.key")
+    assert auditkit("waive", policy, *RULE, *WHY, *key, "--max", "0.2").returncode == 0
+    assert "fits no rule of the gate" in auditkit("check", policy).stderr
+
+
+def test_wrong_words_are_refused_with_what_to_do(policy: Path) -> None:
+    key = ("--key", policy.parent / "approver" / "auditkit.key")
+    for arguments, said_of in (
+        ((*RULE, *WHY), "--key"),
+        ((*WHY, *key), "--metric or --record"),
+        ((*RULE, "--record", "rec-1", *WHY, *key), "--metric or --record"),
+        (("--metric", "coverage", *WHY, *key), "string_memorisation_rate of"),
+        (("--metric", RULE[1], "--dataset", "other", *WHY, *key), "no such rule"),
+        (("--metric", RULE[1], "--attack", "bos_prefix", *WHY, *key), "no such rule"),
+        ((*RULE, *WHY[:-1], "2020-01-01", *key), "cannot be issued"),
+        ((*RULE, *WHY, "--key", "no-such-file"), "signing key"),
+        ((*RULE, *WHY, "--key", "env:NO_SUCH_VARIABLE"), "NO_SUCH_VARIABLE"),
+        ((*RULE, *WHY, *key, "--at-most", "nan"), "named so"),
+    ):
+        done = auditkit("waive", policy, *arguments)
+        assert done.returncode == 2, arguments
+        assert said_of in done.stderr, done.stderr
+    assert not (policy.parent / "waivers.dsse.json").exists()
+    without = {key: value for key, value in yaml.safe_load(policy.read_text()).items() if key != "waivers"}
+    policy.write_text(yaml.safe_dump(without))
+    assert "names no approver" in auditkit("waive", policy, "--list").stderr
