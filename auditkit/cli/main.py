@@ -19,10 +19,12 @@ from auditkit.errors import AuditkitError, RunError
 COMMANDS = {
     "init": "write a commented policy, a sample of the data layout and a CI snippet",
     "check": "validate a policy and preflight it without opening a model",
+    "register": "sign and time-stamp a policy before its run",
     "run": "run the audit; the exit code is the gate",
     "report": "render the reports of a finished run again, into a new folder",
     "show": "show the evidence for one item of a run, side by side",
     "verify": "check every digest and signature of a finished run",
+    "purge": "erase the evidence and the full reports of a run; what stays still verifies",
     "lab": "build models whose training data is known, and check the instrument",
     "keygen": "make signing keys and a certificate",
     "schema": "print the JSON Schema of a policy",

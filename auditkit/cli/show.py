@@ -36,7 +36,12 @@ def show(run: Path, item: str, as_json: bool) -> None:
     from auditkit.report.safe_text import safe_line
     from auditkit.report.terminal import show_leak
 
-    found = _find(load_report(run_folder.existing(run)), item)
+    report = load_report(run_folder.existing(run))
+    if report.redacted:
+        raise AuditkitError(
+            f"{run} was purged: its texts are gone", "auditkit report RUN --out DIR renders what stayed, without texts"
+        )
+    found = _find(report, item)
     if as_json:
         click.echo(json.dumps([finding.model_dump(mode="json") for finding in found], indent=2))
         return

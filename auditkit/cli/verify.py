@@ -87,13 +87,14 @@ def _identity_by_plugin(model: Path, backend: str) -> ModelIdentity | None:
 
 def _audited_backend(run: Path) -> str:
     """What audit.json says; should it lie, then the digests made by it do not fit the attested ones."""
-    from auditkit.signing.base import AUDIT
+    from auditkit.signing.base import AUDIT, AUDIT_REDACTED
     from auditkit.signing.checks import AUDIT_LIMIT
     from auditkit.signing.files import read_bounded
     from auditkit.signing.strict_json import parse
 
+    told = run / AUDIT if (run / AUDIT).exists() else run / AUDIT_REDACTED  # all that a purge left
     try:
-        models = parse(read_bounded(run / AUDIT, AUDIT_LIMIT))["models"]
+        models = parse(read_bounded(told, AUDIT_LIMIT))["models"]
         return str(next(model["backend"] for model in models if model["role"] == "candidate"))
     except (OSError, ValueError, LookupError, TypeError, StopIteration):
         return "transformers"  # the run will not verify, but let it be said what of the model
@@ -106,6 +107,7 @@ def _as_data(found: Verification) -> dict[str, Any]:
         "signer": found.signer,
         "verdict": found.verdict,
         "notes": found.notes,
+        "purged": found.purged,
         "statement": found.statement.model_dump(mode="json") if found.statement else None,
     }
 

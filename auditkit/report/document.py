@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from auditkit.report import formatting, printing, wording
+from auditkit.report import formatting, history_words, printing, wording
 from auditkit.report.arm_figures import baseline_of, shown_arm
 from auditkit.report.base import AuditReport
 from auditkit.report.definitions import definition, metric_definitions, term_definitions, title
@@ -47,6 +47,7 @@ _SECTIONS = (
     ("rules", "The rules and their limits"),
     ("mitigations", "Mitigations, attacked again"),
     ("limits", "What this audit does not show"),
+    ("history", "Was the bar set before the result?"),
     ("attack", "What was attacked, and how"),
     ("scores", "Scores"),
     ("thresholds", "Rates against the threshold"),
@@ -136,6 +137,10 @@ def _words(report: AuditReport) -> dict[str, str]:
         "means": means,
         "means_not": means_not,
         "signature": wording.signature_sentence(report),
+        "history": history_words.answer(report),
+        "reach": history_words.REACH,
+        "auditor": history_words.auditor(report),
+        "method_limit": history_words.METHOD_LIMIT,
     }
 
 
@@ -143,6 +148,7 @@ def _has(section: str, report: AuditReport, charts: Mapping[str, list[Figure]], 
     """Whether there is anything to say in a section."""
     something = {
         "mitigations": report.mitigations,
+        "history": report.registration or report.earlier_runs,
         "scores": charts["scores"],
         "thresholds": report.thresholds,
         "coverage": charts["coverage"],
@@ -211,6 +217,7 @@ _FILTERS: dict[str, Any] = {
     "capitalise": lambda text: text[:1].upper() + text[1:],
     "cell_of": cell,
     "length_sentence": length_sentence,
+    "run_outcome": history_words.outcome,
     "outcome_sign": wording.OUTCOME_SIGNS.__getitem__,
     "outcome_word": wording.OUTCOME_WORDS.__getitem__,
     "finish_word": lambda name: printing.FINISHES.get(name, name),

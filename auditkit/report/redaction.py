@@ -21,8 +21,11 @@ _LITERAL = re.compile(r"prefix|text|instruction|prompt|message|marker|template|s
 def redact(report: AuditReport) -> AuditReport:
     """The same report with the texts of records and generations replaced by span bars and lengths.
 
-    What the policy, the chat template and auditkit itself say stays: none of it is data under audit.
+    What the policy, the chat template and auditkit itself say stays: none of it is data under audit. A report that is
+    redacted already is given back as it is.
     """
+    if report.redacted:
+        return report
     figures = report.figures.model_copy(update={"bands": [_redacted_pair(band) for band in report.figures.bands]})
     findings = [_redacted_finding(finding) for finding in report.findings]
     attribution = _redacted_tags(report.attribution) if report.attribution else None
@@ -30,6 +33,7 @@ def redact(report: AuditReport) -> AuditReport:
     policy = report.policy.model_copy(update={"text": ""})
     arms = [_redacted_arm(arm) for arm in report.arms]
     parts = {"findings": findings, "figures": figures, "attribution": attribution, "policy": policy, "arms": arms}
+    parts |= {"redacted": True}
     return report.model_copy(update=parts)
 
 

@@ -115,6 +115,19 @@ def load_signing_keys(material: str, certificate: Path) -> SigningKeys:
     return SigningKeys(ed25519, p256, found, warnings)
 
 
+def load_attestation_signer(material: str) -> CryptoSigner:
+    """What signs statements, from the same ``material`` as a run's keys; a certificate may have expired long since.
+
+    Raises:
+        SigningError: missing, unreadable, encrypted or wrong keys. No message repeats the material.
+    """
+    from securesystemslib.signer import CryptoSigner, SSlibKey
+
+    text, _ = _private_text(material)
+    ed25519, _ = _private_keys(text)
+    return CryptoSigner(ed25519, SSlibKey.from_crypto(ed25519.public_key()))
+
+
 def load_public_key(source: Path | str) -> SSlibKey:
     """The Ed25519 public key in a PEM file, or in PEM text.
 

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Literal
 from auditkit.errors import AuditkitError
 from auditkit.records import ModelIdentity
 from auditkit.report.base import Outcome
-from auditkit.signing import attestation, checks
+from auditkit.signing import attestation, checks, registration_check
+from auditkit.signing import purge as purging
 from auditkit.signing.attestation import Attestation
 from auditkit.signing.base import ATTESTATION, SealedPredicate
 from auditkit.signing.files import Listing, list_folder, visible
+from auditkit.signing.purge import Purge
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -28,13 +30,15 @@ class Verification:
     """What came out. ``statement`` is what the attestation says; rely on it only where ``ok``.
 
     ``problems`` holds a sentence for each thing that fails. ``signer`` is "unknown" where no key was given,
-    "UNSIGNED" where nobody signed. ``notes`` are sentences to be read with an intact run.
+    "UNSIGNED" where nobody signed. ``notes`` are sentences to be read with an intact run. ``purged`` names the files
+    that a purge erased, as its statement says.
     """
 
     problems: tuple[str, ...]
     signer: str
     statement: SealedPredicate | None = None
     notes: tuple[str, ...] = ()
+    purged: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -112,16 +116,21 @@ def _verified(folder: Path, listing: Listing, expected: _Expected) -> Verificati
     except ValueError as error:
         problems = (f"{ATTESTATION} {error}, so that nothing else can be vouched for", *checks.events(folder, listing))
         return Verification(problems, UNKNOWN)
-    problems = tuple(_problems(folder, listing, found, expected))
-    return Verification(problems, _signer(found, expected), found.statement.predicate, tuple(_notes(found, expected)))
+    purge = purging.check(folder, listing, found)
+    registered = registration_check.check(folder, listing, found)
+    problems = (*_problems(folder, listing, found, expected, purge), *purge.problems, *registered.problems)
+    notes = (*_notes(found, expected), *registered.notes, *purging.notes(purge))
+    return Verification(
+        problems, _signer(found, expected), found.statement.predicate, notes, tuple(sorted(purge.names))
+    )
 
 
-def _problems(folder: Path, listing: Listing, found: Attestation, expected: _Expected) -> Iterator[str]:
+def _problems(folder: Path, listing: Listing, found: Attestation, expected: _Expected, purge: Purge) -> Iterator[str]:
     predicate = found.statement.predicate
     yield from checks.checksum(found)
     yield from checks.signature(found, expected.key)
     yield from checks.core_files(found)
-    yield from checks.files(folder, listing, found)
+    yield from checks.files(folder, listing, found, purge.names)
     yield from checks.certificates(folder, listing, predicate, expected.certificate)
     yield from checks.events(folder, listing)
     yield from checks.audit_json(folder, listing, found)
