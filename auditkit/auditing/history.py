@@ -118,6 +118,9 @@ def _broken(ledger: Contents, head: str, known: Sequence[KnownRun]) -> Iterator[
         yield f"The ledger was changed: {ledger.problems[0]}{more}; {NOT_RELIED_ON}."
     if head and head not in lines:
         yield f"The ledger was changed since this run began: the line that it began with is gone; {NOT_RELIED_ON}."
+    false = [run.run for run in known if run.contradicted]
+    if false:
+        yield f"The ledger was changed: it gives {false[0]} another verdict than its attestation does; {NOT_RELIED_ON}."
     lost = sum(run.place is not None and bool(run.ledger_sha256) and run.ledger_sha256 not in lines for run in known)
     if lost:
         yield f"The ledger was written anew: {lost} runs name lines that it does not hold; {NOT_RELIED_ON}."

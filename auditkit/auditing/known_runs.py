@@ -10,6 +10,7 @@ from typing import get_args
 
 from auditkit.auditing.ledger import BEGIN, END, Contents, Entry
 from auditkit.auditing.state import STATE_FILE, RunState
+from auditkit.report.base import Outcome
 from auditkit.report.history import RunOutcome
 from auditkit.signing import attestation
 from auditkit.signing.base import EVENTS, POLICY_LOCK
@@ -23,7 +24,8 @@ STATE_LIMIT = 64 << 20
 class KnownRun:
     """A run as far as the folder tells. ``models``: role -> digest; ``datasets``: name -> Merkle root.
 
-    ``ledger_sha256``: the ledger's line that the run says it began with, "" where it says nothing.
+    ``ledger_sha256``: the ledger's line that the run says it began with, "" where it says nothing. ``contradicted``: the
+    ledger gives it another verdict than its attestation does, which is the one given here.
     """
 
     run: str
@@ -34,6 +36,7 @@ class KnownRun:
     datasets: Mapping[str, str]
     place: int | None = None  # in the ledger, None where it is not there
     ledger_sha256: str = ""
+    contradicted: bool = False
 
     def began_before(self, other: KnownRun) -> bool:
         """By their places in the ledger where both have one: no clock can be put back there; else by their times."""
@@ -75,9 +78,14 @@ def _outcome(entry: Entry) -> RunOutcome:
 
 
 def _looked_up(run: KnownRun, folder: Path) -> KnownRun:
-    """A run that was killed between its attestation and its last line in the ledger is finished all the same."""
-    outcome = _attested_outcome(folder) if run.outcome == "unfinished" else None
-    return replace(run, outcome=outcome or run.outcome, ledger_sha256=_first_event(folder).get("ledger", ""))
+    """A run of the ledger beside what its folder says, if that is there.
+
+    One that was killed between its attestation and its last line in the ledger is finished all the same.
+    """
+    attested = _attested_outcome(folder)
+    contradicted = attested is not None and run.outcome in get_args(Outcome) and run.outcome != attested
+    head = _first_event(folder).get("ledger", "")
+    return replace(run, outcome=attested or run.outcome, contradicted=contradicted, ledger_sha256=head)
 
 
 def _attested_outcome(folder: Path) -> RunOutcome | None:

@@ -57,10 +57,8 @@ def _lines(done: Registered) -> Iterator[str]:
         yield f"dataset    {data.name}, {_digest(data.merkle_root, 'Merkle root')}"
     known = "not known: model or data are not there yet" if facts.earlier_runs is None else str(facts.earlier_runs)
     yield f"earlier    runs of the same model and data: {known}"
-    clock = (
-        f"{done.stamp.time.isoformat()} by {done.stamp.authority}" if done.stamp else "by this machine's clock alone"
-    )
-    yield f"time       {facts.registered}; stamped {clock}" if done.stamp else f"time       {facts.registered}, {clock}"
+    stamped = f"stamped {done.stamp.time.isoformat()} by {done.stamp.authority}" if done.stamp else "no time stamp"
+    yield f"time       {facts.registered} by this machine's clock; {stamped}"
     if done.kept:
         yield f"{done.kept}  the earlier registration, which the new one names"
 

@@ -44,7 +44,7 @@ def request_token(url: str, digest: bytes) -> bytes:
         check_token(token, digest)
     except Exception as error:  # a hostile answer makes its parser fail in any way; each means the same to us
         raise SigningError(
-            f"no time stamp from {visible(url)}: {visible(str(error)) or type(error).__name__}",
+            f"no time stamp from {visible(url)}: {_reason(error)}",
             "try again later, or name another authority in report.sign.timestamp",
         ) from None
     return token
@@ -83,6 +83,14 @@ def check_token(token: bytes, digest: bytes, trusted: Sequence[Certificate] | No
     return TimeStamp(when, visible(certificate.subject.human_friendly))
 
 
+def _reason(error: Exception) -> str:
+    """What the authority, or our own check, said; pyHanko stumbles over a wrong nonce while it words the complaint."""
+    from pyhanko.sign.timestamps import TimestampRequestError
+
+    told = isinstance(error, TimestampRequestError | ValueError)
+    return visible(str(error)) if told else "its answer is no answer to what was asked"
+
+
 def _parsed(token: bytes) -> tuple[Any, datetime]:
     from asn1crypto.cms import ContentInfo
 
@@ -91,16 +99,17 @@ def _parsed(token: bytes) -> tuple[Any, datetime]:
     return signed, when
 
 
-async def _validated(
+def _validated(
     signed: Any, digest: bytes, trusted: Sequence[Certificate] | None, when: datetime
-) -> dict[str, Any]:
+) -> Coroutine[Any, Any, dict[str, Any]]:
     from pyhanko.sign.validation.generic_cms import validate_tst_signed_data
     from pyhanko_certvalidator import ValidationContext
 
     roots = [_asn1(certificate) for certificate in trusted or ()]
     context = ValidationContext(trust_roots=roots, moment=when, allow_fetching=False)
     expected = {"sha256": digest}
-    found: dict[str, Any] = await validate_tst_signed_data(signed, context, lambda name: expected.get(name, b""))
+    found: Coroutine[Any, Any, dict[str, Any]]
+    found = validate_tst_signed_data(signed, context, lambda name: expected.get(name, b""))
     return found
 
 
