@@ -81,7 +81,8 @@ def history(context: Context) -> tuple[Registration | None, EarlierRuns]:
     files = {name: path.read_bytes() for name in _COPIES if (path := context.run.path / name).exists()}
     found = _opened(files, context.run.path / REGISTRATION) if files else None
     head = next((event.get("ledger", "") for event in context.log.recorded("started")), "")
-    problems = [*_broken(ledger, head, known), *(_forgotten(found[0], ledger, earlier) if found else ())]
+    unknown = [] if candidate else ["The model has no digest: earlier runs of it cannot be told from others."]
+    problems = [*unknown, *_broken(ledger, head, known), *(_forgotten(found[0], ledger, earlier) if found else ())]
     runs = EarlierRuns(
         runs=[_shown(run, context) for run in reversed(earlier)][:MOST_SHOWN],
         total=len(earlier),

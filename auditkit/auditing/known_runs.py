@@ -24,8 +24,8 @@ STATE_LIMIT = 64 << 20
 class KnownRun:
     """A run as far as the folder tells. ``models``: role -> digest; ``datasets``: name -> Merkle root.
 
-    ``ledger_sha256``: the ledger's line that the run says it began with, "" where it says nothing. ``contradicted``: the
-    ledger gives it another verdict than its attestation does, which is the one given here.
+    ``ledger_sha256``: the ledger's line that the run says it began with, "" where it says nothing. ``contradicted``:
+    the ledger gives it another verdict than its attestation does, which is the one given here.
     """
 
     run: str

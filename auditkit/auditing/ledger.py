@@ -72,37 +72,39 @@ class Ledger:
         Raises:
             RunError: it cannot be written, or is a link or no plain file.
         """
-        with self._held():
+        make_folder(self.path.parent)
+        with self._held(os.O_RDWR | os.O_CREAT, fcntl.LOCK_EX):
             log = EventLog(self.path)
             log.append(event, **facts)
             return log.head
 
     def read(self) -> Contents:
-        """Everything that it says, whatever was done to it.
+        """Everything that it says, whatever was done to it; a last line torn by a crash says nothing.
 
         Raises:
             RunError: it is there, but cannot be read.
         """
         if not self.path.exists():
             return Contents()
-        with self._held():
+        with self._held(os.O_RDONLY, fcntl.LOCK_SH):
             if self.path.stat().st_size > SIZE_LIMIT:
                 return Contents(problems=(f"it is longer than {SIZE_LIMIT:,} bytes",))
             lines = self.path.read_bytes().splitlines(keepends=True)
-            problems = tuple(check_chain(self.path, closed=False))
+            problems = check_chain(self.path, closed=False)
+        if lines and len(lines[-1]) <= LINE_LIMIT and not lines[-1].endswith(b"\n"):
+            lines, problems = lines[:-1], problems[:-1]  # the next run drops it, as every log's
         entries = (entry for line in lines if (entry := _entry(line)))
-        return Contents(tuple(entries), tuple(line_digest(line) for line in lines), problems)
+        return Contents(tuple(entries), tuple(line_digest(line) for line in lines), tuple(problems))
 
     @contextmanager
-    def _held(self) -> Iterator[None]:
-        """The file, made where it is not there, held for this process."""
-        make_folder(self.path.parent)
+    def _held(self, access: int, lock: int) -> Iterator[None]:
+        """The file, locked against other processes."""
         with storage_errors(self.path):
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, FILE_MODE)
+            descriptor = os.open(self.path, access | os.O_NOFOLLOW | os.O_NONBLOCK, FILE_MODE)
         try:
             if not self.path.is_file():
                 raise RunError(f"{self.path} is no plain file", "remove it: a new ledger is begun")
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            fcntl.flock(descriptor, lock)
             yield
         finally:
             os.close(descriptor)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from auditkit.signing import dsse, statements
 from auditkit.signing.base import (
@@ -31,7 +31,24 @@ if TYPE_CHECKING:
 RegistrationType = Literal["https://auditkit.dev/registration/v1"]
 REGISTRATION_TYPE: RegistrationType = "https://auditkit.dev/registration/v1"
 SIZE_LIMIT = 4 << 20
-Moment = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z$")]
+
+
+def parse_moment(text: str) -> datetime:
+    """The UTC time of an ISO 8601 text.
+
+    Raises:
+        ValueError: it is none.
+    """
+    found = datetime.fromisoformat(text)
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+
+
+def _is_moment(text: str) -> str:
+    parse_moment(text)
+    return text
+
+
+Moment = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z$"), AfterValidator(_is_moment)]
 
 
 class RegisteredPolicy(Facts):
@@ -108,16 +125,6 @@ class SignedRegistration:
     def moment(self) -> datetime:
         """When it was signed, by the signer's own clock."""
         return parse_moment(self.predicate.registered)
-
-
-def parse_moment(text: str) -> datetime:
-    """The UTC time of an ISO 8601 text.
-
-    Raises:
-        ValueError: it is none.
-    """
-    found = datetime.fromisoformat(text)
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
 
 def seal(predicate: RegistrationPredicate, file_name: str, keys: SigningKeys) -> bytes:

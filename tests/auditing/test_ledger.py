@@ -70,6 +70,8 @@ def test_a_line_torn_by_a_crash_is_dropped_and_the_chain_goes_on(
 ) -> None:
     ledger = _filled(tmp_path_factory.mktemp("ledger"))
     ledger.path.write_bytes(ledger.path.read_bytes()[:-cut])
+    assert ledger.read().problems == ()  # a crash is no tampering
+    assert len(ledger.read().entries) == 5
     ledger.append(BEGIN, run="run-9")
     found = ledger.read()
     assert found.problems == ()
@@ -119,3 +121,11 @@ def test_no_text_stands_in_it(tmp_path: Path) -> None:
     assert {key for line in lines for key in line} == {
         *("time", "event", "run", "models", "datasets", "outcome", "prev"),
     }
+
+
+def test_it_can_be_read_where_nothing_can_be_written(tmp_path: Path) -> None:
+    ledger = _filled(tmp_path)
+    before = ledger.path.read_bytes()
+    ledger.path.chmod(0o400)
+    assert len(ledger.read().entries) == 6
+    assert ledger.path.read_bytes() == before

@@ -1,4 +1,4 @@
-"""A purge erases every text of the data, what stays verifies, and nobody but the signer can explain away what is gone."""
+"""A purge erases every text of the data, what stays verifies, and only the signer can say why something is gone."""
 
 from __future__ import annotations
 

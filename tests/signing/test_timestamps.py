@@ -86,7 +86,7 @@ def test_an_authority_that_answers_nonsense_is_an_error_with_a_hint(answer: byte
 def test_a_stale_answer_is_refused() -> None:
     """A recorded answer to an earlier request has another nonce."""
     earlier = stamper(at=datetime(2020, 1, 1, tzinfo=UTC))
-    _, request = earlier.request_cms(DIGEST, "sha256")
+    _, request = earlier.request_cms(DIGEST, "sha256")  # type: ignore[no-untyped-call]
     answer = earlier.request_tsa_response(request).dump()
     with local_tsa(answer=answer) as authority, pytest.raises(SigningError, match="no answer to what was asked"):
         request_token(authority.url, DIGEST)
