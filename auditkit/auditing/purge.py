@@ -9,11 +9,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from auditkit.auditing.events import now
 from auditkit.auditing.run_folder import RunFolder
 from auditkit.errors import AuditkitError, SigningError
 from auditkit.files import storage_errors, write_bytes
 from auditkit.policy.presets import read_file
+from auditkit.policy.schema import Retention
 from auditkit.signing import attestation
 from auditkit.signing import purge as signed
 from auditkit.signing.attestation import Attestation
@@ -63,9 +66,7 @@ def plan(run: RunFolder) -> PurgePlan:
     found = attestation.read(run.path)
     files = tuple(subject for subject in found.statement.subject if signed.is_purgeable(subject.name))
     policy = read_file(run.lock_file)[0].data
-    report = policy.get("report", {})
-    days = (report.get("retention") or {}).get("days")
-    due = parse_moment(found.statement.predicate.finished) + timedelta(days=days) if days is not None else None
+    days = _retention_days(policy)
     return PurgePlan(
         run=run,
         found=found,
@@ -73,10 +74,10 @@ def plan(run: RunFolder) -> PurgePlan:
         goes=tuple(file.name for file in files if file.name in listing.files),
         stays=tuple(name for name in listing.files if not signed.is_purgeable(name)),
         begun=run.purged,
-        by=str((policy.get("release") or {}).get("auditor", "")),
-        key=_declared_key(report.get("sign")),
+        by=str(_declared(policy, "release", "auditor") or ""),
+        key=str(_declared(policy, "report", "sign", "key") or ""),
         days=days,
-        due=due,
+        due=_finished(found) + timedelta(days=days) if days is not None else None,
     )
 
 
@@ -132,8 +133,28 @@ def _too_early(plan: PurgePlan) -> AuditkitError:
     )
 
 
-def _declared_key(sign: Any) -> str:
-    return str(sign.get("key", "")) if isinstance(sign, dict) else ""
+def _declared(policy: Any, *keys: str) -> Any:
+    """What the locked policy says at a place, None where it says nothing."""
+    for key in keys:
+        policy = policy.get(key) if isinstance(policy, dict) else None
+    return policy
+
+
+def _retention_days(policy: Any) -> int | None:
+    declared = _declared(policy, "report", "retention")
+    try:
+        return Retention.model_validate(declared).days if declared is not None else None
+    except ValidationError:
+        raise AuditkitError(
+            "the locked policy's report.retention is no number of days", "delete the folder by hand"
+        ) from None
+
+
+def _finished(found: Attestation) -> datetime:
+    try:
+        return parse_moment(found.statement.predicate.finished)
+    except ValueError:
+        raise AuditkitError("the attestation does not say when the run finished", "delete the folder by hand") from None
 
 
 def _write_statement(plan: PurgePlan, key: str, by: str) -> None:

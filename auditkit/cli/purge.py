@@ -36,7 +36,7 @@ def purge(run: Path, *, at_once: bool, key: str, by: str, yes: bool, as_json: bo
     was purged, when and by whom. A purge that was cut off goes on when it is called again.
 
     Files are unlinked, not overwritten: on SSDs, copy-on-write file systems, snapshots and backups their
-    bytes may remain.
+    bytes may remain. The data itself, copies of the run and caches beside the policy (.auditkit) are not touched.
 
     \b
     Example:

@@ -42,6 +42,8 @@ def _answer(registration: Registration | None, earlier: EarlierRuns) -> Iterator
         if registration.later_runs:
             made = f"{_runs(registration.later_runs)} of the same model and data {_are(registration.later_runs)}"
             yield f"{made} known from between the registration and this run."
+        if registration.previous_sha256:
+            yield "It follows an earlier registration."
         if not registration.same_key:
             yield "It is signed by another key than this report."
     if earlier.problems:
@@ -56,7 +58,7 @@ def _registered(found: Registration) -> str:
     when = f"The policy was registered on {formatting.moment(found.moment)} ({clock(found)})"
     if found.differences:
         more = len(found.differences) - 1
-        others = f" And {more} more difference{'s' * (more > 1)}, in the section on it." if more else ""
+        others = f" And {more} more difference{'s' * (more > 1)}, told in the section on it." if more else ""
         return f"{when}, but something else was run. {found.differences[0]}{others}"
     before = max(found.runs_before, found.earlier_runs or 0)
     if before:
@@ -66,7 +68,7 @@ def _registered(found: Registration) -> str:
 
 def clock(found: Registration) -> str:
     """By whose clock a policy was registered."""
-    return f"time stamp of {found.authority}" if found.stamped else "by its signer's own clock"
+    return f"by a time stamp of {found.authority}" if found.stamped else "by its signer's own clock"
 
 
 def _runs(count: int) -> str:
@@ -89,6 +91,6 @@ def auditor(report: AuditReport) -> str:
 
 
 METHOD_LIMIT = (
-    "It shows what the attacks described here could obtain from this model, at this number of attempts and against the "
-    "data declared, and nothing beyond that"
+    "The audit shows what the attacks described here could obtain from this model, at this number of attempts and "
+    "against the data declared, and nothing beyond that"
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -26,6 +27,8 @@ from auditkit.signing.base import (
 from auditkit.signing.timestamps import TimeStamp, check_token
 
 if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+
     from auditkit.signing.keys import SigningKeys
 
 RegistrationType = Literal["https://auditkit.dev/registration/v1"]
@@ -161,8 +164,10 @@ def read(content: bytes) -> SignedRegistration:
     return SignedRegistration(content, predicate)
 
 
-def read_stamp(text: bytes, registration: SignedRegistration) -> TimeStamp:
-    """The time stamp over a registration, from a file's base64.
+def read_stamp(
+    text: bytes, registration: SignedRegistration, trusted: Sequence[Certificate] | None = None
+) -> TimeStamp:
+    """The time stamp over a registration, from a file's base64; by one of the ``trusted`` where they are given.
 
     Raises:
         ValueError: it is none, damaged, or over something else; the message completes "its time stamp: ...".
@@ -171,4 +176,4 @@ def read_stamp(text: bytes, registration: SignedRegistration) -> TimeStamp:
         token = base64.b64decode(b"".join(text.split()), validate=True)
     except binascii.Error:
         raise ValueError("it is not base64") from None
-    return check_token(token, hashlib.sha256(registration.content).digest())
+    return check_token(token, hashlib.sha256(registration.content).digest(), trusted)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from auditkit.signing import registration, strict_json
 from auditkit.signing.attestation import Attestation
@@ -16,6 +16,9 @@ from auditkit.signing.files import Listing, read_bounded, visible
 from auditkit.signing.registration import SignedRegistration
 from auditkit.signing.timestamps import SIZE_LIMIT as STAMP_LIMIT
 from auditkit.signing.timestamps import TimeStamp
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
 
 CLOCK_SKEW = timedelta(minutes=1)  # by which an authority's clock may be ahead of the auditor's
 
@@ -28,8 +31,13 @@ class RegistrationCheck:
     notes: tuple[str, ...] = ()
 
 
-def check(folder: Path, listing: Listing, found: Attestation) -> RegistrationCheck:
-    """Hold the registration against the attestation and against what the report says of it."""
+def check(
+    folder: Path, listing: Listing, found: Attestation, authority: Certificate | None = None
+) -> RegistrationCheck:
+    """Hold the registration against the attestation and against what the report says of it.
+
+    ``authority``: the certificate of whoever must have time-stamped it, or of the issuer; None: anybody may have.
+    """
     audit = _audit(folder, listing)
     told = audit.get("registration")
     if REGISTRATION not in listing.files:
@@ -37,13 +45,13 @@ def check(folder: Path, listing: Listing, found: Attestation) -> RegistrationChe
         return RegistrationCheck(missing if told else ())
     try:
         signed = registration.read(read_bounded(folder / REGISTRATION, registration.SIZE_LIMIT))
-        stamp = _stamp(folder, listing, signed)
+        stamp = _stamp(folder, listing, signed, authority)
     except (OSError, ValueError) as error:
         return RegistrationCheck((f"{REGISTRATION} {visible(str(error))}",))
     problems = [*_order(signed, stamp, audit)]
     if audit and not _same(told, signed, found):
         problems.append(f"the report's account of the registration is not what {REGISTRATION} says")
-    return RegistrationCheck(tuple(problems), tuple(_notes(signed, stamp, found)))
+    return RegistrationCheck(tuple(problems), tuple(_notes(signed, stamp, found, checked=authority is not None)))
 
 
 def _audit(folder: Path, listing: Listing) -> dict[str, Any]:
@@ -56,11 +64,14 @@ def _audit(folder: Path, listing: Listing) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _stamp(folder: Path, listing: Listing, signed: SignedRegistration) -> TimeStamp | None:
+def _stamp(
+    folder: Path, listing: Listing, signed: SignedRegistration, authority: Certificate | None
+) -> TimeStamp | None:
     if REGISTRATION_STAMP not in listing.files:
         return None
+    content = read_bounded(folder / REGISTRATION_STAMP, 2 * STAMP_LIMIT)
     try:
-        return registration.read_stamp(read_bounded(folder / REGISTRATION_STAMP, 2 * STAMP_LIMIT), signed)
+        return registration.read_stamp(content, signed, [authority] if authority else None)
     except ValueError as error:
         raise ValueError(f"has a time stamp that does not hold: {error}") from None
 
@@ -91,10 +102,12 @@ def _differs(signed: SignedRegistration, found: Attestation) -> bool:
     return signed.predicate.policy.sha256 != policy.sha256 or bool(policy.overrides)
 
 
-def _notes(signed: SignedRegistration, stamp: TimeStamp | None, found: Attestation) -> Iterator[str]:
-    when = f"{stamp.time.isoformat()} by the time stamp of {stamp.authority}" if stamp else None
-    own = f"{signed.predicate.registered} by the signer's own clock"
-    yield f"the policy was registered before the run: {when or own}"
+def _notes(signed: SignedRegistration, stamp: TimeStamp | None, found: Attestation, *, checked: bool) -> Iterator[str]:
+    when = f"{signed.predicate.registered} by the signer's own clock"
+    if stamp:
+        named = "the authority given" if checked else "not checked: --tsa-cert"
+        when = f"{stamp.time.isoformat()} by the time stamp of {stamp.authority} ({named})"
+    yield f"the policy was registered before the run: {when}"
     if _differs(signed, found):
         yield "the policy was registered, but something else was run: the report says what differs"
     signer = found.statement.predicate.signer

@@ -80,7 +80,15 @@ def check_token(token: bytes, digest: bytes, trusted: Sequence[Certificate] | No
         raise ValueError("its signing certificate is not one for time stamps")
     if trusted is not None and status.get("trust_problem_indic") is not None:
         raise ValueError("its signing certificate was not issued by a trusted authority")
-    return TimeStamp(when, visible(certificate.subject.human_friendly))
+    return TimeStamp(when, _name(certificate))
+
+
+def _name(certificate: Any) -> str:
+    """What an authority calls itself: by its common name and organisation, else by its whole subject."""
+    subject = certificate.subject.native
+    names = [subject.get(part) for part in ("common_name", "organization_name")]
+    told = ", ".join(dict.fromkeys(str(name) for name in names if name))
+    return visible(told or certificate.subject.human_friendly)
 
 
 def _reason(error: Exception) -> str:

@@ -60,6 +60,7 @@ class _Expected:
     model: ModelIdentity | str | None
     policy_file: Path | None
     require: Literal["pass"] | None
+    authority: Certificate | None = None
 
 
 def verify(
@@ -70,6 +71,7 @@ def verify(
     model_sha256: ModelIdentity | str | None = None,
     policy_file: Path | str | None = None,
     require: Literal["pass"] | None = None,
+    tsa_certificate: Path | str | None = None,
 ) -> Verification:
     """Check a finished run: files, attestation, signatures, event chain, and that they tell one story.
 
@@ -82,6 +84,7 @@ def verify(
             and chat template.
         policy_file: The policy that must be the one that was run (or its lock).
         require: "pass" for a verdict that must be so.
+        tsa_certificate: The certificate of the authority that must have time-stamped the run, or of its issuer.
 
     Raises:
         AuditkitError: no such folder, or an unreadable key, certificate or policy.
@@ -94,6 +97,7 @@ def verify(
         model=model_sha256,
         policy_file=Path(policy_file) if policy_file else None,
         require=require,
+        authority=load_certificate(tsa_certificate) if tsa_certificate else None,
     )
     folder = Path(run_folder).resolve()
     return _verified(folder, _list(folder), expected)
@@ -117,7 +121,7 @@ def _verified(folder: Path, listing: Listing, expected: _Expected) -> Verificati
         problems = (f"{ATTESTATION} {error}, so that nothing else can be vouched for", *checks.events(folder, listing))
         return Verification(problems, UNKNOWN)
     purge = purging.check(folder, listing, found)
-    registered = registration_check.check(folder, listing, found)
+    registered = registration_check.check(folder, listing, found, expected.authority)
     problems = (*_problems(folder, listing, found, expected, purge), *purge.problems, *registered.problems)
     notes = (*_notes(found, expected), *registered.notes, *purging.notes(purge))
     return Verification(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from auditkit import load_policy
 from auditkit.auditing import runner
@@ -213,7 +214,12 @@ def test_a_time_stamp_is_by_the_authoritys_clock(policy: Path, reports: Path, ru
     assert datetime.fromisoformat(found.stamped) == yesterday
     assert "time stamp of" in history_words.answer(done.report)
     checked = verify(done.folder, signs.public)
-    assert checked.ok and any("Local test TSA" in note for note in checked.notes)
+    assert checked.ok and any("Local test TSA (not checked" in note for note in checked.notes)
+    pem = authority.certificate.public_bytes(Encoding.PEM).decode()
+    checked = verify(done.folder, signs.public, tsa_certificate=pem)
+    assert checked.ok and any("Local test TSA (the authority given)" in note for note in checked.notes)
+    (problem,) = verify(done.folder, signs.public, tsa_certificate=signs.certificate).problems
+    assert "not issued by a trusted authority" in problem
 
 
 def test_a_time_stamp_of_something_else_is_refused(policy: Path, reports: Path, run: Run, signs: KeyFiles) -> None:

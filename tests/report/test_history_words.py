@@ -48,7 +48,7 @@ def report(found: Registration | None, earlier: EarlierRuns | None) -> AuditRepo
         ),
         (registration(differences=["A limit was loosened."]), runs(), "something else was run. A limit", "run as"),
         (registration(same_key=False), runs(), "another key", "something else"),
-        (registration(stamped="2026-02-01T09:00:01Z", authority="TSA"), runs(), "time stamp of TSA", "own clock"),
+        (registration(stamped="2026-02-01T09:00:01Z", authority="TSA"), runs(), "a time stamp of TSA", "own clock"),
         (registration(), runs(problems=["x; what it says of earlier runs cannot be relied on."]), "relied on", "x;"),
     ],
 )
