@@ -15,6 +15,7 @@ from auditkit.auditing.attribution import attribution
 from auditkit.auditing.context import Context
 from auditkit.auditing.findings import findings
 from auditkit.auditing.forecasts import forecasts
+from auditkit.auditing.history import history
 from auditkit.auditing.lengths import length_check
 from auditkit.auditing.limits import limits
 from auditkit.auditing.measured import Measured
@@ -46,7 +47,7 @@ from auditkit.scoring.coverage import curve_points
 
 
 def assemble(context: Context, baseline: Measured, arms: Sequence[Measured], info: RunInfo) -> AuditReport:
-    """The whole report. Everything but ``info`` is the same for the same policy, data, model and seeds.
+    """The whole report. For the same policy, data, model and seeds all is the same but ``info`` and what came before.
 
     Evidence and figures are those of the arm that ships, or the baseline's where that could not be measured.
     """
@@ -63,6 +64,7 @@ def assemble(context: Context, baseline: Measured, arms: Sequence[Measured], inf
     signature = signature_info(policy)
     unwaived = evaluate(policy, judged, views)
     weighed = weigh(context, unwaived, leaked_clusters(inside, scores), info.finished, signature.key_id)
+    registration, earlier = history(context)
     return AuditReport(
         run=info,
         seed=policy.seed,
@@ -90,6 +92,8 @@ def assemble(context: Context, baseline: Measured, arms: Sequence[Measured], inf
         instrument=shipped_calibration(),
         mitigations=_mitigations(policy, baseline, arms, views) if arms else None,
         limits=limits(policy, datasets),
+        registration=registration,
+        earlier_runs=earlier,
         verdict=weighed.verdict,
         waivers=weighed.declared,
         waiver_file=weighed.file,

@@ -42,6 +42,11 @@ class EventLog:
                 os.close(descriptor)
         self._previous = line_digest(line)
 
+    @property
+    def head(self) -> str:
+        """The digest of the last line, which the next one will carry."""
+        return self._previous
+
     def count(self, event: str) -> int:
         """How often this event was recorded."""
         return len(self.recorded(event))

@@ -110,20 +110,30 @@ def signature_info(policy: Policy) -> SignatureInfo:
 
 
 def load_report(run: RunFolder) -> AuditReport:
-    """The report of a finished run.
+    """The report of a finished run; of a purged one what stayed, without texts.
 
     Raises:
-        AuditkitError: the run is not finished.
+        AuditkitError: the run is not finished, or nothing of its report stayed.
     """
     from auditkit.report.json_format import load
 
     if not run.finished:
         raise AuditkitError(f"{run.path} is not finished", f"go on with it: auditkit run --resume {run.path}")
-    return load(run.audit_file)
+    if not run.purged:
+        return load(run.audit_file)
+    if not run.redacted_audit_file.exists():
+        raise AuditkitError(
+            f"{run.path} was purged, and was made by an auditkit that kept no {run.redacted_audit_file.name}",
+            "what stayed are its redacted reports; `auditkit verify` checks them",
+        )
+    return load(run.redacted_audit_file)
 
 
 def render_again(run: RunFolder, out: Path, kinds: tuple[str, ...]) -> list[Path]:
-    """Render a finished run's report in the given formats into another folder; the run stays as it was signed."""
+    """Render a finished run's report in the given formats into another folder; the run stays as it was signed.
+
+    Of a purged run only what is redacted can be rendered.
+    """
     from auditkit.files import make_folder
 
     report = load_report(run)

@@ -84,6 +84,21 @@ class RunFolder:
         """The attestation is the last thing that a run writes."""
         return self.attestation.exists()
 
+    @property
+    def redacted_audit_file(self) -> Path:
+        """The result as data without a word of the data: it outlives a purge."""
+        return self.path / "audit.redacted.json"
+
+    @property
+    def purge_file(self) -> Path:
+        """The signed statement of what a purge erased."""
+        return self.path / "purge.dsse.json"
+
+    @property
+    def purged(self) -> bool:
+        """Whether a purge was begun: the texts are gone, or are to go."""
+        return self.purge_file.exists()
+
     def generations_file(self, attack: str) -> Path:
         """The generations of an attack."""
         return self.evidence / f"generations-{attack}.parquet"

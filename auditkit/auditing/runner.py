@@ -15,11 +15,13 @@ from auditkit.auditing import run_folder
 from auditkit.auditing.arms import baseline_utility, run_arms
 from auditkit.auditing.assemble import assemble
 from auditkit.auditing.blinding import blind
+from auditkit.auditing.bookkeeping import closed, entered, settled
 from auditkit.auditing.check_arms import check_arms
 from auditkit.auditing.context import Context
 from auditkit.auditing.embedding import embedding_info
 from auditkit.auditing.events import EventLog, now
 from auditkit.auditing.generate import generate
+from auditkit.auditing.history import registration_files
 from auditkit.auditing.measured import measured_baseline
 from auditkit.auditing.open_model import OpenModel
 from auditkit.auditing.prepare import PreparedDataset, prepare
@@ -30,7 +32,7 @@ from auditkit.auditing.publish import check_formats, check_scoring, load_report,
 from auditkit.auditing.run_folder import RunFolder
 from auditkit.auditing.score import Scores, score
 from auditkit.auditing.secret import project_secret
-from auditkit.auditing.state import RunState, data_digests
+from auditkit.auditing.state import STATE_FILE, RunState, data_digests
 from auditkit.auditing.waiving import locked, run_files
 from auditkit.corpus.identity import keyed_digest
 from auditkit.errors import AuditkitError, ModelError, RunError
@@ -39,8 +41,6 @@ from auditkit.policy.load import lock, weaker_than_preset
 from auditkit.policy.schema import Policy
 from auditkit.records import ModelIdentity
 from auditkit.report.base import AuditReport, RunInfo
-
-STATE_FILE = "evidence/run_state.json"
 
 
 @dataclass(frozen=True)
@@ -95,11 +95,13 @@ def start(policy: Policy, out: Path, progress: Progress) -> Result:
     clock = StageClock()
     with clock.stage("prepare"):
         secret = _refuse_early(policy)
+        registration = registration_files(policy)
         models = _identify(policy, progress)
         datasets = prepare(policy, secret)
         waivers = run_files(policy)
         state = _state(policy, models, datasets, secret, locked(waivers))
-    files = {"policy.lock.yaml": state.lock.encode(), STATE_FILE: state.model_dump_json(indent=1).encode(), **waivers}
+    files = {"policy.lock.yaml": state.lock.encode(), STATE_FILE: state.model_dump_json(indent=1).encode()}
+    files |= {**waivers, **registration}
     run = run_folder.create(out, policy.name, files)
     progress.note(f"run folder {run.path}")
     return _execute(_Prepared(policy, state, datasets, secret), run, clock, progress)
@@ -114,7 +116,7 @@ def resume(path: Path, progress: Progress) -> Result:
     run = run_folder.existing(path)
     if run.finished:
         progress.note("this run is finished; nothing is left to do")
-        return Result(load_report(run), run.path, read_only=True)
+        return Result(settled(run, load_report(run)), run.path, read_only=True)
     try:
         state = RunState.model_validate_json((run.path / STATE_FILE).read_bytes())
     except (OSError, ValueError):
@@ -141,34 +143,41 @@ def _execute(prepared: _Prepared, run: RunFolder, clock: StageClock, progress: P
     """Every stage in turn; what an earlier process finished is taken from disk."""
     with run.exclusive(), _interruptible(run):
         if run.finished:  # by another process, while this one was reading the data
-            return Result(load_report(run), run.path, read_only=True)
+            return Result(settled(run, load_report(run)), run.path, read_only=True)
         make_folder(run.work)  # gone where an earlier process was killed between clearing up and signing
         run.drop_part_files()
         log = EventLog(run.events)
-        log.append("resumed" if log.count("started") else "started", run=run.id)
         context = Context(
             prepared.policy, prepared.state, prepared.datasets, prepared.secret, run=run, log=log, progress=progress
         )
-        with OpenModel(context.policy.models.candidate, "candidate") as candidate:
-            with clock.stage("generate"):
-                generate(context, candidate)
-            with clock.stage("probe candidate"):
-                ask_candidate(context, candidate)
-            with clock.stage("utility"):
-                utility = baseline_utility(context, candidate)
-        with clock.stage("probe base"):
-            ask_base(context, candidate)
-        with clock.stage("measure"):
-            probed = measure(context, candidate)
-        with clock.stage("score"):
-            scores = score(context)
-        baseline = measured_baseline(context, scores, probed, utility)
-        with clock.stage("arms"):
-            arms = run_arms(context, baseline)
-        with clock.stage("assemble"):
-            report = assemble(context, baseline, arms, _run_info(context, clock, scores))
-        publish(context, report)
-        return Result(report, run.path)
+        with entered(context):
+            result = _staged(context, clock)
+        closed(run, result.report)
+        return result
+
+
+def _staged(context: Context, clock: StageClock) -> Result:
+    """The stages of a run that its folder, its event log and the ledger know of."""
+    with OpenModel(context.policy.models.candidate, "candidate") as candidate:
+        with clock.stage("generate"):
+            generate(context, candidate)
+        with clock.stage("probe candidate"):
+            ask_candidate(context, candidate)
+        with clock.stage("utility"):
+            utility = baseline_utility(context, candidate)
+    with clock.stage("probe base"):
+        ask_base(context, candidate)
+    with clock.stage("measure"):
+        probed = measure(context, candidate)
+    with clock.stage("score"):
+        scores = score(context)
+    baseline = measured_baseline(context, scores, probed, utility)
+    with clock.stage("arms"):
+        arms = run_arms(context, baseline)
+    with clock.stage("assemble"):
+        report = assemble(context, baseline, arms, _run_info(context, clock, scores))
+    publish(context, report)
+    return Result(report, context.run.path)
 
 
 def _run_info(context: Context, clock: StageClock, scores: Scores) -> RunInfo:

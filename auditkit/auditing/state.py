@@ -13,6 +13,8 @@ from auditkit.errors import AuditkitError
 from auditkit.policy.schema import Policy, PolicySource
 from auditkit.records import ModelIdentity
 
+STATE_FILE = "evidence/run_state.json"
+
 
 class RunState(BaseModel):
     """evidence/run_state.json: the resolved policy and the digests of everything that it names."""

@@ -49,7 +49,12 @@ def show(run: Path, item: str, *, as_json: bool, prove: bool, out: Path | None, 
         return
     if out or policy:
         raise AuditkitError("--out and --policy are for a proof", "add --prove")
-    found = _find(load_report(run_folder.existing(run)), item)
+    report = load_report(run_folder.existing(run))
+    if report.redacted:
+        raise AuditkitError(
+            f"{run} was purged: its texts are gone", "auditkit report RUN --out DIR renders what stayed, without texts"
+        )
+    found = _find(report, item)
     if as_json:
         click.echo(json.dumps([finding.model_dump(mode="json") for finding in found], indent=2))
         return

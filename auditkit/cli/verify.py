@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--key", type=click.Path(path_type=Path), metavar="PUB", help="The signer's public key, auditkit.pub.")
 @click.option("--cert", type=click.Path(path_type=Path), metavar="PEM", help="The certificate of the PDF signatures.")
+@click.option("--tsa-cert", type=click.Path(path_type=Path), metavar="PEM", help="The time stamp authority's.")
 @click.option("--model", type=click.Path(path_type=Path), help="The model that must be the audited one.")
 @click.option("--policy", type=click.Path(path_type=Path), metavar="FILE", help="The policy that must be the one run.")
 @click.option("--require", type=click.Choice(["pass"]), help="Also fail where the verdict is another.")
@@ -35,6 +36,7 @@ def verify(
     *,
     key: Path | None,
     cert: Path | None,
+    tsa_cert: Path | None,
     model: Path | None,
     policy: Path | None,
     require: Literal["pass"] | None,
@@ -61,8 +63,16 @@ def verify(
     """
     from auditkit.signing.verify import verify as check
 
-    identity = _identity(model, run)
-    found = check(run, key, cert, model_sha256=identity, policy_file=policy, require=require, approver=approver)
+    found = check(
+        run,
+        key,
+        cert,
+        model_sha256=_identity(model, run),
+        policy_file=policy,
+        require=require,
+        approver=approver,
+        tsa_certificate=tsa_cert,
+    )
     proven = _proven(run, proof, record)
     if as_json:
         click.echo(json.dumps(_as_data(found) | _proof_as_data(proven), indent=2, ensure_ascii=True))
@@ -120,13 +130,14 @@ def _identity_by_plugin(model: Path, backend: str) -> ModelIdentity | None:
 
 def _audited_backend(run: Path) -> str:
     """What audit.json says; should it lie, then the digests made by it do not fit the attested ones."""
-    from auditkit.signing.base import AUDIT
+    from auditkit.signing.base import AUDIT, AUDIT_REDACTED
     from auditkit.signing.checks import AUDIT_LIMIT
     from auditkit.signing.files import read_bounded
     from auditkit.signing.strict_json import parse
 
+    told = run / AUDIT if (run / AUDIT).exists() else run / AUDIT_REDACTED  # all that a purge left
     try:
-        models = parse(read_bounded(run / AUDIT, AUDIT_LIMIT))["models"]
+        models = parse(read_bounded(told, AUDIT_LIMIT))["models"]
         return str(next(model["backend"] for model in models if model["role"] == "candidate"))
     except (OSError, ValueError, LookupError, TypeError, StopIteration):
         return "transformers"  # the run will not verify, but let it be said what of the model
@@ -139,6 +150,7 @@ def _as_data(found: Verification) -> dict[str, Any]:
         "signer": found.signer,
         "verdict": found.verdict,
         "notes": found.notes,
+        "purged": found.purged,
         "statement": found.statement.model_dump(mode="json") if found.statement else None,
     }
 

@@ -12,7 +12,7 @@ from auditkit.auditing.progress import Progress
 from auditkit.auditing.provenance import code_sha256
 from auditkit.auditing.run_folder import RunFolder, existing
 from auditkit.auditing.secret import project_secret
-from auditkit.auditing.state import RunState, data_digests
+from auditkit.auditing.state import STATE_FILE, RunState, data_digests
 from auditkit.errors import AuditkitError
 from auditkit.lab.calibration_dataset import DatasetRun
 from auditkit.policy.load import load_policy
@@ -102,7 +102,7 @@ def _same_audit(path: Path, policy: Policy) -> bool:
 
 
 def _state(path: Path) -> RunState:
-    file = path / runner.STATE_FILE
+    file = path / STATE_FILE
     try:
         return RunState.model_validate_json(file.read_bytes())
     except (OSError, ValueError):

@@ -306,6 +306,16 @@ class Sign(Section):
 
     key: Annotated[str, Field(pattern=r"^env:[A-Za-z_][A-Za-z0-9_]*$")]
     certificate: str
+    timestamp: Annotated[str, Field(pattern=r"^https?://[^\s@]+$", max_length=2000)] | None = Field(
+        default=None,
+        description="Address of an RFC 3161 time-stamping authority; only a digest is sent there.",
+    )
+
+
+class Retention(Section):
+    """How long evidence and full reports are kept before `auditkit purge` erases them."""
+
+    days: Annotated[int, Field(ge=0, le=36_500, description="After the run finished.")]
 
 
 class ReportSection(Section):
@@ -320,6 +330,7 @@ class ReportSection(Section):
     )
     max_findings: Annotated[int, Field(ge=1, le=5000)] = 50
     label: str = Field(default="", description="Printed on every page, e.g. DEMO.")
+    retention: Retention | None = None
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from auditkit.records import Estimate, Fact, ModelIdentity, View
 from auditkit.registry import Plugin
 from auditkit.report.arms import Mitigations
+from auditkit.report.history import EarlierRuns, Registration
 from auditkit.report.instrument import InstrumentCalibration
 from auditkit.report.part import Part
 from auditkit.report.scored import (
@@ -422,6 +423,9 @@ class AuditReport(Part):
     attribution: Attribution | None = None  # None where no dataset has a threshold
     instrument: InstrumentCalibration | None = None  # what it does on models whose training data is known
     mitigations: Mitigations | None = None  # None where the policy declares none
+    registration: Registration | None = None  # None where the policy was not registered before the run
+    earlier_runs: EarlierRuns | None = None  # None in reports from before the ledger was kept
+    redacted: bool = False  # no text of the data is in it any more
     limits: list[str]  # what this audit does not show, as sentences
     verdict: Verdict
     migration: Migration | None = None  # None: written in this schema version

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from auditkit.report import formatting, printing, wording
+from auditkit.report import formatting, history_words, printing, wording
 from auditkit.report.arm_figures import baseline_of, shown_arm
 from auditkit.report.base import AuditReport, RuleResult
 from auditkit.report.definitions import definition, metric_definitions, term_definitions, title
@@ -50,6 +50,7 @@ _SECTIONS = (
     ("waivers", "Waivers"),
     ("mitigations", "Mitigations, attacked again"),
     ("limits", "What this audit does not show"),
+    ("history", "Was the bar set before the result?"),
     ("attack", "What was attacked, and how"),
     ("scores", "Scores"),
     ("thresholds", "Rates against the threshold"),
@@ -146,6 +147,10 @@ def _words(report: AuditReport) -> dict[str, str]:
         "means": means,
         "means_not": means_not,
         "signature": wording.signature_sentence(report),
+        "history": history_words.answer(report),
+        "reach": history_words.REACH,
+        "auditor": history_words.auditor(report),
+        "method_limit": history_words.METHOD_LIMIT,
     }
 
 
@@ -154,6 +159,7 @@ def _has(section: str, report: AuditReport, charts: Mapping[str, list[Figure]], 
     something = {
         "waivers": report.waivers or report.waiver_file,
         "mitigations": report.mitigations,
+        "history": report.registration or report.earlier_runs,
         "scores": charts["scores"],
         "thresholds": report.thresholds,
         "coverage": charts["coverage"],
@@ -222,6 +228,7 @@ _FILTERS: dict[str, Any] = {
     "capitalise": lambda text: text[:1].upper() + text[1:],
     "cell_of": cell,
     "length_sentence": length_sentence,
+    "run_outcome": history_words.outcome,
     "outcome_sign": wording.OUTCOME_SIGNS.__getitem__,
     "outcome_word": wording.OUTCOME_WORDS.__getitem__,
     "finish_word": lambda name: printing.FINISHES.get(name, name),

@@ -17,10 +17,11 @@ class HtmlFormat(ReportFormat):
     kind: Literal["html"] = "html"
 
     def write(self, report: AuditReport, folder: Path) -> list[Path]:
-        """Write the full and the redacted page."""
+        """Write the full page (not of a report that is redacted already) and the redacted one."""
         from auditkit.report.document import SCREEN, render
 
         return [
             write_bytes(folder / name, render(report, SCREEN, redacted).encode())
             for name, redacted in ((FULL, False), (REDACTED, True))
+            if redacted or not report.redacted
         ]

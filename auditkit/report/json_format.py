@@ -1,4 +1,8 @@
-"""audit.json: the report as canonical JSON (RFC 8785), the one file that every other format is made from."""
+"""audit.json: the report as canonical JSON (RFC 8785), the one file that every other format is made from.
+
+audit.redacted.json is the same without a word of the data: it outlives a purge, and the redacted formats are made from
+it then.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +17,9 @@ from auditkit.errors import AuditkitError
 from auditkit.files import write_bytes
 from auditkit.report.base import AuditReport, ReportFormat
 from auditkit.report.migrations import migrated
+from auditkit.report.redaction import redact
 
-FILE_NAME = "audit.json"
+FILE_NAME, REDACTED = "audit.json", "audit.redacted.json"
 LARGEST_INTEGER = 2**53 - 1  # RFC 8785 has no other numbers than IEEE doubles
 
 
@@ -24,12 +29,13 @@ class JsonFormat(ReportFormat):
     kind: Literal["json"] = "json"
 
     def write(self, report: AuditReport, folder: Path) -> list[Path]:
-        """Write audit.json.
+        """Write audit.json (not of a report that is redacted already) and audit.redacted.json.
 
         Raises:
             AuditkitError: the report holds a figure or text that JSON cannot carry (NaN, infinity, half a character).
         """
-        return [write_bytes(folder / FILE_NAME, canonical(report))]
+        whole = [] if report.redacted else [write_bytes(folder / FILE_NAME, canonical(report))]
+        return [*whole, write_bytes(folder / REDACTED, canonical(redact(report)))]
 
 
 def canonical(report: AuditReport) -> bytes:

@@ -42,7 +42,7 @@ class PdfFormat(ReportFormat):
         return None if find_spec("weasyprint") else "pdf"
 
     def write(self, report: AuditReport, folder: Path) -> list[Path]:
-        """Write the full and the redacted report, unsigned.
+        """Write the full report (not of one that is redacted already) and the redacted one, unsigned.
 
         Raises:
             MissingExtraError: WeasyPrint is not installed.
@@ -56,6 +56,7 @@ class PdfFormat(ReportFormat):
             return [
                 write_bytes(folder / name, _pdf(weasyprint, render(report, PAPER, redacted), pictures))
                 for name, redacted in ((FULL, False), (REDACTED, True))
+                if redacted or not report.redacted
             ]
 
 

@@ -34,8 +34,11 @@ _LITERAL = re.compile(r"prefix|text|instruction|prompt|message|marker|template|s
 def redact(report: AuditReport) -> AuditReport:
     """The same report with the texts of records and generations replaced by span bars and lengths.
 
-    What the policy, the chat template and auditkit itself say stays: none of it is data under audit.
+    What the policy, the chat template and auditkit itself say stays: none of it is data under audit. A report that is
+    redacted already is given back as it is.
     """
+    if report.redacted:
+        return report
     bands = [_redacted_pair(band) for band in report.figures.bands]
     scatters = [_redacted_scatter(scatter) for scatter in report.figures.scatters]
     figures = report.figures.model_copy(update={"bands": bands, "scatters": scatters})
@@ -48,6 +51,7 @@ def redact(report: AuditReport) -> AuditReport:
         "arms": [_redacted_arm(arm) for arm in report.arms],
         "probes": [_redacted_probe(probe) for probe in report.probes],
         "run": report.run.model_copy(update={"blind": ""}),  # it blinds the digests of the full reports
+        "redacted": True,
     }
     return report.model_copy(update=parts)
 

@@ -12,7 +12,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from auditkit.report import formatting, wording
+from auditkit.report import formatting, history_words, wording
 from auditkit.report.arms_terminal import render_arms
 from auditkit.report.base import AuditReport, BandExample, Finding, RuleResult
 from auditkit.report.definitions import title
@@ -36,6 +36,7 @@ def render_screen(report: AuditReport, width: int, files: Sequence[Path] = ()) -
         Rule(style="dim"),
         _headline(report),
         _indented(wording.verdict_sentence(report)),
+        *([_indented(said, "dim")] if (said := history_words.answer(report)) else []),
         Text(),
     ]
     parts += [_rule(rule) for rule in _gravest_first(report)[:MOST_RULES]]

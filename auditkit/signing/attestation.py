@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from auditkit.errors import SigningError
 from auditkit.files import write_bytes
-from auditkit.signing import dsse, strict_json
+from auditkit.signing import dsse, statements, strict_json
 from auditkit.signing.base import ATTESTATION, PREDICATE_TYPE, STATEMENT_TYPE, AuditPredicate, SignerFacts, Statement
 from auditkit.signing.files import list_folder, read_bounded, sha256_of, visible
 
@@ -90,23 +88,10 @@ def read(folder: Path) -> Attestation:
         ValueError: missing, too long, malformed or not in canonical form; the message completes "the attestation ...".
     """
     try:
-        envelope = dsse.read(read_bounded(folder / ATTESTATION, SIZE_LIMIT))
-        raw = strict_json.parse_canonical(envelope.payload)
-        statement = Statement.model_validate(raw)
+        return Attestation(*statements.opened(read_bounded(folder / ATTESTATION, SIZE_LIMIT), Statement))
     except FileNotFoundError:
         raise ValueError("is missing") from None
     except OSError as error:
         raise ValueError(f"cannot be read ({error.strerror or error})") from None
-    except ValidationError as error:
-        raise ValueError(f"is malformed ({visible(_first(error))})") from None
     except ValueError as error:
         raise ValueError(f"is malformed ({visible(str(error))})") from None
-    # say "5" for 5, and two programs read two things; what an earlier version did not know of is not there
-    if statement.model_dump(mode="json", by_alias=True, exclude_unset=True) != raw:
-        raise ValueError("is malformed (values of the wrong type, or left out)")
-    return Attestation(envelope, statement)
-
-
-def _first(error: ValidationError) -> str:
-    found = error.errors(include_url=False, include_input=False)[0]
-    return f"{'.'.join(str(part) for part in found['loc']) or 'payload'}: {found['msg']}"

@@ -11,7 +11,11 @@ from auditkit.report.base import Outcome, RuleOutcome
 ATTESTATION = "attestation.dsse.json"
 EVENTS = "events.jsonl"
 AUDIT = "audit.json"
+AUDIT_REDACTED = "audit.redacted.json"
 POLICY_LOCK = "policy.lock.yaml"
+REGISTRATION = "registration.dsse.json"  # of the policy, signed before the run; a copy in the run folder
+REGISTRATION_STAMP = "registration.timestamp"  # an RFC 3161 token over it, in base64
+PURGE = "purge.dsse.json"
 PDFS = ("report.pdf", "report.redacted.pdf")
 
 StatementType = Literal["https://in-toto.io/Statement/v1"]

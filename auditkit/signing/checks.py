@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Any
 from auditkit.errors import AuditkitError
 from auditkit.policy.base import policy_sha256
 from auditkit.records import ModelIdentity
-from auditkit.signing import attestation, dsse, event_chain, strict_json
+from auditkit.signing import attestation, dsse, event_chain, statements, strict_json
 from auditkit.signing.attestation import Attestation
 from auditkit.signing.base import (
     ATTESTATION,
     AUDIT,
+    AUDIT_REDACTED,
     EVENTS,
     PDFS,
     POLICY_LOCK,
+    PURGE,
     ModelFacts,
     SealedPredicate,
-    SignerFacts,
 )
 from auditkit.signing.files import Listing, read_bounded, sha256_of, visible
 
@@ -32,17 +33,17 @@ AUDIT_LIMIT = 512 << 20
 POLICY_LIMIT = 64 << 20
 
 
-def files(folder: Path, listing: Listing, found: Attestation) -> Iterator[str]:
-    """Every file has the attested digest; none is missing; nothing else is there."""
+def files(folder: Path, listing: Listing, found: Attestation, purged: frozenset[str] = frozenset()) -> Iterator[str]:
+    """Every file has the attested digest; none is missing that was not ``purged``; nothing else is there."""
     expected = {subject.name: subject.digest.sha256 for subject in found.statement.subject}
     names = [subject.name for subject in found.statement.subject]
     if names != sorted(set(names)) or ATTESTATION in expected:
         yield "the attestation's list of files is not sorted, names a file twice, or names itself"
     for name in sorted(expected.keys() & set(listing.files)):
         yield from _digest(folder, name, expected[name])
-    for name in sorted(expected.keys() - set(listing.files)):
+    for name in sorted(expected.keys() - set(listing.files) - purged):
         yield f"{visible(name)} is missing"
-    for name in sorted(set(listing.files) - expected.keys() - {ATTESTATION}):
+    for name in sorted(set(listing.files) - expected.keys() - {ATTESTATION, PURGE}):  # which has a check of its own
         yield f"{visible(name)} is an extra file that was not attested"
     ordered = sorted(expected)
     for name in listing.folders:
@@ -86,14 +87,9 @@ def signature(found: Attestation, key: SSlibKey | None) -> Iterator[str]:
         yield "the attestation is signed, but its statement names no signer"
     elif key and signer.public_key != key.keyval["public"]:
         yield f"the attestation is by another signer: key id {signer.key_id}, not {key.keyid}"
-    if (named := key or _key(signer)) and not dsse.is_signed_by(found.envelope, named):
+    named = key or (statements.key_of(signer) if signer else None)
+    if named and not dsse.is_signed_by(found.envelope, named):
         yield f"the attestation's signature is not a valid one of the key with id {named.keyid}"
-
-
-def _key(signer: SignerFacts | None) -> SSlibKey | None:
-    from securesystemslib.signer import SSlibKey
-
-    return SSlibKey(signer.key_id, "ed25519", "ed25519", {"public": signer.public_key}) if signer else None
 
 
 def certificates(
@@ -182,18 +178,25 @@ def _manifest(given: ModelIdentity, audited: ModelFacts) -> Iterator[str]:
 
 
 def audit_json(folder: Path, listing: Listing, found: Attestation) -> Iterator[str]:
-    """audit.json tells the same story as the statement: run, policy, models, datasets, verdict, signature."""
-    if AUDIT not in listing.files:
-        return
+    """audit.json tells the same story as the statement: run, policy, models, datasets, verdict, signature.
+
+    So does the redacted one, which is all that is left of a purged run.
+    """
+    for name in (AUDIT, AUDIT_REDACTED):
+        if name in listing.files:
+            yield from _same_story(folder, name, found)
+
+
+def _same_story(folder: Path, name: str, found: Attestation) -> Iterator[str]:
     try:
-        told = _story_of_audit(strict_json.parse(read_bounded(folder / AUDIT, AUDIT_LIMIT)))
+        told = _story_of_audit(strict_json.parse(read_bounded(folder / name, AUDIT_LIMIT)))
     except (ValueError, KeyError, TypeError, AttributeError, OSError):
-        yield f"{AUDIT} is not a readable audit result"
+        yield f"{name} is not a readable audit result"
         return
     attested = _story_of_statement(found)
     for part in attested:
         if told[part] != attested[part]:
-            yield f"{AUDIT} and the attestation disagree on the {part}"
+            yield f"{name} and the attestation disagree on the {part}"
 
 
 def _story_of_statement(found: Attestation) -> dict[str, Any]:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Literal
 from auditkit.errors import AuditkitError
 from auditkit.records import ModelIdentity
 from auditkit.report.base import Outcome
-from auditkit.signing import attestation, checks, waiver_checks
+from auditkit.signing import attestation, checks, registration_check, waiver_checks
+from auditkit.signing import purge as purging
 from auditkit.signing.attestation import Attestation
 from auditkit.signing.base import ATTESTATION, SealedPredicate
 from auditkit.signing.files import Listing, list_folder, visible
+from auditkit.signing.purge import Purge
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -28,13 +30,15 @@ class Verification:
     """What came out. ``statement`` is what the attestation says; rely on it only where ``ok``.
 
     ``problems`` holds a sentence for each thing that fails. ``signer`` is "unknown" where no key was given,
-    "UNSIGNED" where nobody signed. ``notes`` are sentences to be read with an intact run.
+    "UNSIGNED" where nobody signed. ``notes`` are sentences to be read with an intact run. ``purged`` names the files
+    that a purge erased, as its statement says.
     """
 
     problems: tuple[str, ...]
     signer: str
     statement: SealedPredicate | None = None
     notes: tuple[str, ...] = ()
+    purged: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -57,6 +61,7 @@ class _Expected:
     policy_file: Path | None
     require: Literal["pass"] | None
     approver: SSlibKey | None = None
+    authority: Certificate | None = None
 
 
 def verify(
@@ -68,6 +73,7 @@ def verify(
     policy_file: Path | str | None = None,
     require: Literal["pass"] | None = None,
     approver: Path | str | None = None,
+    tsa_certificate: Path | str | None = None,
 ) -> Verification:
     """Check a finished run: files, attestation, signatures, event chain, and that they tell one story.
 
@@ -81,6 +87,7 @@ def verify(
         policy_file: The policy that must be the one that was run (or its lock).
         require: "pass" for a verdict that must be so.
         approver: The public key that must have signed every waiver; without it, the one that the policy named.
+        tsa_certificate: The certificate of the authority that must have time-stamped the run, or of its issuer.
 
     Raises:
         AuditkitError: no such folder, or an unreadable key, certificate or policy.
@@ -94,6 +101,7 @@ def verify(
         policy_file=Path(policy_file) if policy_file else None,
         require=require,
         approver=load_public_key(approver) if approver else None,
+        authority=load_certificate(tsa_certificate) if tsa_certificate else None,
     )
     folder = Path(run_folder).resolve()
     return _verified(folder, _list(folder), expected)
@@ -116,16 +124,21 @@ def _verified(folder: Path, listing: Listing, expected: _Expected) -> Verificati
     except ValueError as error:
         problems = (f"{ATTESTATION} {error}, so that nothing else can be vouched for", *checks.events(folder, listing))
         return Verification(problems, UNKNOWN)
-    problems = tuple(_problems(folder, listing, found, expected))
-    return Verification(problems, _signer(found, expected), found.statement.predicate, tuple(_notes(found, expected)))
+    purge = purging.check(folder, listing, found)
+    registered = registration_check.check(folder, listing, found, expected.authority)
+    problems = (*_problems(folder, listing, found, expected, purge), *purge.problems, *registered.problems)
+    notes = (*_notes(found, expected), *registered.notes, *purging.notes(purge))
+    return Verification(
+        problems, _signer(found, expected), found.statement.predicate, notes, tuple(sorted(purge.names))
+    )
 
 
-def _problems(folder: Path, listing: Listing, found: Attestation, expected: _Expected) -> Iterator[str]:
+def _problems(folder: Path, listing: Listing, found: Attestation, expected: _Expected, purge: Purge) -> Iterator[str]:
     predicate = found.statement.predicate
     yield from checks.checksum(found)
     yield from checks.signature(found, expected.key)
     yield from checks.core_files(found)
-    yield from checks.files(folder, listing, found)
+    yield from checks.files(folder, listing, found, purge.names)
     yield from checks.certificates(folder, listing, predicate, expected.certificate)
     yield from checks.events(folder, listing)
     yield from checks.audit_json(folder, listing, found)

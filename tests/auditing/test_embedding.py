@@ -94,7 +94,7 @@ def sent_by_the_log(run: Path) -> int:
 
 
 def run_of(out: Path) -> Path:
-    (run,) = (path for path in out.iterdir() if not path.name.startswith("."))
+    (run,) = (path for path in out.iterdir() if path.is_dir() and not path.name.startswith("."))
     return run
 
 

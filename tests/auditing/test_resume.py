@@ -85,14 +85,19 @@ def _finish(process: subprocess.Popen[bytes]) -> int:
 
 
 def _audit(run: Path) -> dict[str, Any]:
-    """audit.json without its ``run`` part, the only one in which a resumed run may differ."""
+    """audit.json without what a resumed run may differ in: its ``run`` part, and what came before it."""
     content: dict[str, Any] = json.loads((run / "audit.json").read_bytes())
-    content.pop("run")
+    for part in ("run", "earlier_runs"):
+        content.pop(part)
     return content
 
 
+def _runs(out: Path) -> list[Path]:
+    return [path for path in out.iterdir() if path.is_dir() and not path.name.startswith(".")]
+
+
 def _only_run(out: Path) -> Path:
-    (run,) = (path for path in out.iterdir() if not path.name.startswith("."))
+    (run,) = _runs(out)
     return run
 
 
@@ -118,7 +123,7 @@ def test_killed_and_resumed_is_the_same_audit(
     time.sleep(moment)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    if not out.exists() or not any(not path.name.startswith(".") for path in out.iterdir()):
+    if not out.exists() or not _runs(out):
         resumed_code = _finish(_start(str(policy), "--out", str(out)))  # killed before the run folder stood
     else:
         resumed_code = _finish(_start("--resume", str(_only_run(out))))
@@ -160,7 +165,7 @@ def test_two_runs_at_once_do_not_disturb_each_other(undisturbed: tuple[Path, Pat
     policy, whole, _, code = undisturbed
     both = [_start(str(policy), "--out", str(tmp_path / "out")) for _ in range(2)]
     assert [_finish(process) for process in both] == [code, code]
-    runs = list((tmp_path / "out").iterdir())
+    runs = _runs(tmp_path / "out")
     assert len(runs) == 2
     assert all(_audit(run) == _audit(whole) for run in runs)
 

@@ -166,7 +166,7 @@ def test_a_floor_above_the_threshold_would_hide_matches_and_is_refused(run: Run)
 
 def _finished(run: Run, project: Path) -> Path:
     run(_policy(CLEAN))
-    (folder,) = (project / "out").iterdir()
+    (folder,) = (path for path in (project / "out").iterdir() if path.is_dir())
     return folder
 
 
@@ -198,7 +198,7 @@ def test_what_breaks_in_the_middle_can_be_resumed(run: Run, project: Path, monke
             run(_policy(CLEAN))
     assert caught.value.exit_code == 4
     assert "the text of a record" not in str(caught.value)
-    (folder,) = (project / "out").iterdir()
+    (folder,) = (path for path in (project / "out").iterdir() if path.is_dir())
     assert runner.resume(folder, Silent()).report.verdict.outcome == "pass"
 
 
@@ -214,7 +214,7 @@ def test_a_finished_run_is_left_as_it_is(run: Run, project: Path) -> None:
 def test_a_policy_changed_from_the_command_line_is_not_the_policy_that_was_run(project: Path) -> None:
     (project / "policy.yaml").write_text(yaml.safe_dump(_policy(LEAKING)))
     report = audit(load_policy(project / "policy.yaml", ["gate.0.max=0.99"]), project / "out")
-    (folder,) = (project / "out").iterdir()
+    (folder,) = (path for path in (project / "out").iterdir() if path.is_dir())
     assert any("gate.0.max=0.99" in sentence for sentence in report.policy.weaker_than_preset)
     found = verify(folder, policy_file=project / "policy.yaml")
     assert any("gate.0.max=0.99" in problem for problem in found.problems)
@@ -224,7 +224,7 @@ def test_a_preset_that_changed_is_another_policy(project: Path) -> None:
     (project / "base.yaml").write_text(yaml.safe_dump(_policy(CLEAN)))
     (project / "leaf.yaml").write_text("version: 1\nname: leaf\nextends: base.yaml\n")
     audit(load_policy(project / "leaf.yaml"), project / "out")
-    (folder,) = (project / "out").iterdir()
+    (folder,) = (path for path in (project / "out").iterdir() if path.is_dir())
     assert verify(folder, policy_file=project / "leaf.yaml").ok
     loosened = _policy(CLEAN, gate=[{"metric": "adjusted_coverage", "max": 0.9}])
     (project / "base.yaml").write_text(yaml.safe_dump(loosened))

@@ -89,8 +89,9 @@ def test_every_format_survives_hostile_texts_in_every_place(kind: str, name: str
         assert not acting, (path.name, sorted(map(hex, map(ord, acting))))
 
 
+# The long texts take minutes to lay out.
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["script", "style", "bidi", "nul", "terminal"])  # the long ones take minutes to lay out
+@pytest.mark.parametrize("name", ["script", "style", "bidi", "nul", "terminal"])
 def test_the_pdf_survives_hostile_texts_in_every_place(name: str, tmp_path: Path) -> None:
     report = hostile(TEXTS[name])
     for path in plugin_class("formats", "pdf").model_validate({"kind": "pdf"}).write(report, tmp_path):

@@ -65,7 +65,7 @@ def audited(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, dict[
 
 
 def _run(folder: Path, name: str) -> Path:
-    (run,) = (folder / name).iterdir()
+    (run,) = (path for path in (folder / name).iterdir() if path.is_dir())
     return run
 
 

@@ -25,7 +25,7 @@ def test_a_small_audit_of_a_real_model_reaches_a_verdict(tmp_path: Path) -> None
     done = subprocess.run([*command, *arguments, *formats], capture_output=True, text=True, check=False)
     # So few and so short generations cannot pass a gate of one per cent.
     assert done.returncode == 3, done.stdout + done.stderr
-    (run,) = tmp_path.iterdir()
+    (run,) = (path for path in tmp_path.iterdir() if path.is_dir())
     audit = json.loads((run / "audit.json").read_bytes())
     default, bare, bos = (attack["prefixes"][0]["text"] for attack in audit["attacks"])
     assert default.startswith("<|im_start|>system\nYou are a helpful AI assistant named SmolLM")

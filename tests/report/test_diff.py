@@ -110,7 +110,7 @@ def _diff(outcome: DiffOutcome = "rose", **changes: Any) -> Diff:
                 vanished=5,
                 newly=newly,
             )
-        ],  # fmt: skip
+        ],
         "not_same": [NotSame(what="seed of template_prefix", before="7", after="8", consequence="nothing is paired")],
         "method": ["A difference is the second run's figure minus the first's."],
     }

@@ -14,10 +14,19 @@ from tests.report.builder import build_report, small_report
 
 def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
     report = build_report()
-    (path,) = JsonFormat().write(report, tmp_path)
+    path, _ = JsonFormat().write(report, tmp_path)
     assert path.name == "audit.json"
     assert load(path) == report
     assert canonical(load(path)) == path.read_bytes()
+
+
+def test_of_a_redacted_report_nothing_is_written_that_could_pass_for_a_whole_one(tmp_path: Path) -> None:
+    _, redacted = JsonFormat().write(small_report(), tmp_path)
+    assert redacted.name == "audit.redacted.json"
+    (tmp_path / "again").mkdir()
+    (again,) = JsonFormat().write(load(redacted), tmp_path / "again")
+    assert again.name == "audit.redacted.json"
+    assert again.read_bytes() == redacted.read_bytes()
 
 
 def test_the_json_is_canonical() -> None:
@@ -33,12 +42,12 @@ def test_figures_lose_no_digit(tmp_path: Path) -> None:
     exact = ScatterPoint(embedding=0.1 + 0.2, levenshtein=1e-300, length=1)
     scatter = report.figures.scatters[0].model_copy(update={"points": [exact]})
     figures = report.figures.model_copy(update={"scatters": [scatter]})
-    (path,) = JsonFormat().write(report.model_copy(update={"figures": figures}), tmp_path)
+    path, _ = JsonFormat().write(report.model_copy(update={"figures": figures}), tmp_path)
     assert load(path).figures.scatters[0].points == [exact]
 
 
 def test_a_seed_beyond_doubles_survives(tmp_path: Path) -> None:
-    (path,) = JsonFormat().write(small_report(seed=2**63 - 1), tmp_path)
+    path, _ = JsonFormat().write(small_report(seed=2**63 - 1), tmp_path)
     assert load(path).seed == 2**63 - 1
 
 
@@ -76,7 +85,7 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_errors_never_quote_a_record(tmp_path: Path) -> None:
-    (path,) = JsonFormat().write(small_report(), tmp_path)
+    path, _ = JsonFormat().write(small_report(), tmp_path)
     content: dict[str, Any] = json.loads(path.read_bytes())
     content["findings"][0]["record_text"] = ["harpsichord"]
     path.write_text(json.dumps(content))

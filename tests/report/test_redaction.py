@@ -8,7 +8,7 @@ import pytest
 from auditkit.report.base import AuditReport
 from auditkit.report.differences import differences
 from auditkit.report.html_format import HtmlFormat
-from auditkit.report.json_format import canonical
+from auditkit.report.json_format import JsonFormat, canonical
 from auditkit.report.junit_format import JunitFormat
 from auditkit.report.pdf_format import PdfFormat
 from auditkit.report.redaction import CELLS, redact, span_bar
@@ -42,10 +42,16 @@ def test_nothing_of_a_text_is_left_in_the_data() -> None:
     assert f"{len(RECORD)} characters" in redacted.findings[0].record_text
 
 
+def test_what_is_redacted_already_is_left_as_it_is() -> None:
+    once = redact(secret_report())
+    assert once.redacted
+    assert redact(once) == once
+
+
 def test_all_else_stays() -> None:
     report = secret_report()
     redacted = redact(report)
-    unchanged = set(AuditReport.model_fields) - {"findings", "figures", "policy"}
+    unchanged = set(AuditReport.model_fields) - {"findings", "figures", "policy", "redacted"}
     # The lock holds plain digests of the data, which confirm a guess, and may quote texts.
     assert redacted.policy == report.policy.model_copy(update={"text": ""})
     assert all(getattr(redacted, name) == getattr(report, name) for name in unchanged)
@@ -55,10 +61,10 @@ def test_all_else_stays() -> None:
 @pytest.mark.parametrize(("record", "generation"), [(RECORD, GENERATION), ("Xyloquartz", "Xyloquartz")])
 def test_redacted_pages_and_results_hold_no_word(tmp_path: Path, record: str, generation: str) -> None:
     report = secret_report(record, generation)
-    for kind in (HtmlFormat(), SarifFormat(), JunitFormat()):
+    for kind in (JsonFormat(), HtmlFormat(), SarifFormat(), JunitFormat()):
         for path in kind.write(report, tmp_path):
             content = path.read_text(encoding="utf-8")
-            if path.name == "report.html":
+            if path.name in ("report.html", "audit.json"):
                 assert record.split(maxsplit=1)[0] in content
                 continue
             assert_clean(content)
