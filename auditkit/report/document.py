@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from auditkit.report import formatting, printing, wording
 from auditkit.report.arm_figures import baseline_of, shown_arm
 from auditkit.report.base import AuditReport
+from auditkit.report.direction import direction, runs_right_to_left, text_of
 from auditkit.report.definitions import definition, metric_definitions, term_definitions, title
 from auditkit.report.numbered import Figure, numbered_figures
 from auditkit.report.pairs import Cut, shown_bands, shown_findings
@@ -216,6 +217,9 @@ _FILTERS: dict[str, Any] = {
     "finish_word": lambda name: printing.FINISHES.get(name, name),
     "turn_word": lambda name: printing.TURNS.get(name, name),
     "left_out": left_out,
+    "direction": direction,
+    "runs_right_to_left": runs_right_to_left,
+    "text_of": text_of,
     "lines": printing.lines,
     "breakable": printing.breakable,
     "literal": safe_literal,
