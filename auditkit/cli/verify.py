@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--key", type=click.Path(path_type=Path), metavar="PUB", help="The signer's public key, auditkit.pub.")
 @click.option("--cert", type=click.Path(path_type=Path), metavar="PEM", help="The certificate of the PDF signatures.")
+@click.option("--tsa-cert", type=click.Path(path_type=Path), metavar="PEM", help="The time stamp authority's.")
 @click.option("--model", type=click.Path(path_type=Path), help="The model that must be the audited one.")
 @click.option("--policy", type=click.Path(path_type=Path), metavar="FILE", help="The policy that must be the one run.")
 @click.option("--require", type=click.Choice(["pass"]), help="Also fail where the verdict is another.")
@@ -31,6 +32,7 @@ def verify(
     *,
     key: Path | None,
     cert: Path | None,
+    tsa_cert: Path | None,
     model: Path | None,
     policy: Path | None,
     require: Literal["pass"] | None,
@@ -52,7 +54,15 @@ def verify(
     """
     from auditkit.signing.verify import verify as check
 
-    found = check(run, key, cert, model_sha256=_identity(model, run), policy_file=policy, require=require)
+    found = check(
+        run,
+        key,
+        cert,
+        model_sha256=_identity(model, run),
+        policy_file=policy,
+        require=require,
+        tsa_certificate=tsa_cert,
+    )
     if as_json:
         click.echo(json.dumps(_as_data(found), indent=2, ensure_ascii=True))
     else:

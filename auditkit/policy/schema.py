@@ -275,6 +275,11 @@ class Sign(Section):
 
     key: Annotated[str, Field(pattern=r"^env:[A-Za-z_][A-Za-z0-9_]*$")]
     certificate: str
+    timestamp: Annotated[str, Field(pattern=r"^https?://[^\s@]+$", max_length=2000)] | None = Field(
+        default=None,
+        description="Address of an RFC 3161 time stamp authority. A digest of each PDF's signature is sent there, and "
+        "nothing else; its answer says when the report was signed.",
+    )
 
 
 class ReportSection(Section):

@@ -56,6 +56,7 @@ class _Expected:
     model: ModelIdentity | str | None
     policy_file: Path | None
     require: Literal["pass"] | None
+    authority: Certificate | None = None
 
 
 def verify(
@@ -66,6 +67,7 @@ def verify(
     model_sha256: ModelIdentity | str | None = None,
     policy_file: Path | str | None = None,
     require: Literal["pass"] | None = None,
+    tsa_certificate: Path | str | None = None,
 ) -> Verification:
     """Check a finished run: files, attestation, signatures, event chain, and that they tell one story.
 
@@ -78,6 +80,7 @@ def verify(
             and chat template.
         policy_file: The policy that must be the one that was run (or its lock).
         require: "pass" for a verdict that must be so.
+        tsa_certificate: The certificate of the authority that must have time-stamped the PDFs, or of its issuer.
 
     Raises:
         AuditkitError: no such folder, or an unreadable key, certificate or policy.
@@ -90,6 +93,7 @@ def verify(
         model=model_sha256,
         policy_file=Path(policy_file) if policy_file else None,
         require=require,
+        authority=load_certificate(tsa_certificate) if tsa_certificate else None,
     )
     folder = Path(run_folder).resolve()
     return _verified(folder, _list(folder), expected)
@@ -113,7 +117,8 @@ def _verified(folder: Path, listing: Listing, expected: _Expected) -> Verificati
         problems = (f"{ATTESTATION} {error}, so that nothing else can be vouched for", *checks.events(folder, listing))
         return Verification(problems, UNKNOWN)
     problems = tuple(_problems(folder, listing, found, expected))
-    return Verification(problems, _signer(found, expected), found.statement.predicate, tuple(_notes(found, expected)))
+    notes = (*_notes(found, expected), *(checks.stamps(folder, listing, expected.authority) if found.signed else ()))
+    return Verification(problems, _signer(found, expected), found.statement.predicate, notes)
 
 
 def _problems(folder: Path, listing: Listing, found: Attestation, expected: _Expected) -> Iterator[str]:
@@ -122,7 +127,7 @@ def _problems(folder: Path, listing: Listing, found: Attestation, expected: _Exp
     yield from checks.signature(found, expected.key)
     yield from checks.core_files(found)
     yield from checks.files(folder, listing, found)
-    yield from checks.certificates(folder, listing, predicate, expected.certificate)
+    yield from checks.certificates(folder, listing, predicate, expected.certificate, expected.authority)
     yield from checks.events(folder, listing)
     yield from checks.audit_json(folder, listing, found)
     yield from checks.policy(found, expected.policy_file)
