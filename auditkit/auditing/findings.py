@@ -1,8 +1,13 @@
-"""The leaked records with their best evidence, chosen by rule: one a near-duplicate cluster, highest score first."""
+"""The leaked records with their best evidence, chosen by rule: one a near-duplicate cluster, highest score first,
+datasets in turn.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice, zip_longest
+from typing import TypeVar
 
 import numpy as np
 
@@ -40,14 +45,40 @@ class Leak:
 
 
 def findings(context: Context, scores: Scores) -> Findings:
-    """The report's share of the leaked records, spread evenly over the datasets."""
-    share = max(1, context.policy.report.max_findings // len(context.datasets))
-    each = [_of_dataset(context, data, scores, share) for data in context.datasets]
-    return Findings([finding for found in each for finding in found.shown], sum(found.total for found in each))
+    """The report's choice of the leaked records: the best of each dataset, then the second of each, and so on.
+
+    A dataset with fewer leaks leaves its turns to the others, and wherever a page cuts the list, the cut is fair.
+    """
+    cap = context.policy.report.max_findings
+    each = [_of_dataset(context, data, scores, cap) for data in context.datasets]
+    chosen = list(islice(in_turn([leaks for leaks, _ in each]), cap))
+    texts = _texts(context, chosen)
+    shown = [_finding(leak, texts[leak.attack, leak.data.name][leak.ordinal], context.secret) for leak in chosen]
+    return Findings(shown, sum(total for _, total in each))
 
 
-def _of_dataset(context: Context, data: PreparedDataset, scores: Scores, cap: int) -> Findings:
-    """Best evidence over all attacks; whole records where there are any, else prompts."""
+_Item = TypeVar("_Item")
+
+
+def in_turn(lists: Sequence[Sequence[_Item]]) -> Iterator[_Item]:
+    """The first of each list, then the second of each, and so on, passing over those that are at their end."""
+    for rank in zip_longest(*([(item,) for item in items] for items in lists), fillvalue=()):
+        yield from (item for found in rank for item in found)
+
+
+def _texts(context: Context, leaks: Sequence[Leak]) -> dict[tuple[str, str], dict[int, str]]:
+    """The generations of these leaks, by attack and dataset; each file of evidence is read once."""
+    wanted: dict[tuple[str, str], list[Leak]] = {}
+    for leak in leaks:
+        wanted.setdefault((leak.attack, leak.data.name), []).append(leak)
+    return {
+        key: chosen_texts(context.run, key[0], some[0].data, some[0].data.views[0], [leak.ordinal for leak in some])
+        for key, some in wanted.items()
+    }
+
+
+def _of_dataset(context: Context, data: PreparedDataset, scores: Scores, cap: int) -> tuple[list[Leak], int]:
+    """Best evidence over all attacks, and how much there is; whole records where there are any, else prompts."""
     view = data.views[0]
     names = [attack.label for attack in context.policy.prefix_attacks]
     members = [scores.coverage[name, data.name, view].members for name in names]
@@ -61,11 +92,7 @@ def _of_dataset(context: Context, data: PreparedDataset, scores: Scores, cap: in
         Leak(data, int(record), names[attack[record]], int(ordinal), float(score))
         for record, ordinal, score in zip(top.record, top.generation, top.score, strict=True)
     ]
-    texts = {
-        name: chosen_texts(context.run, name, data, view, [leak.ordinal for leak in leaks if leak.attack == name])
-        for name in {leak.attack for leak in leaks}
-    }
-    return Findings([_finding(leak, texts[leak.attack][leak.ordinal], context.secret) for leak in leaks], top.total)
+    return leaks, top.total
 
 
 def _finding(leak: Leak, text: str, secret: bytes) -> Finding:

@@ -17,7 +17,7 @@ from auditkit.auditing.embedding import most_characters
 from auditkit.auditing.preflight_data import MOST_RECORDS, dataset_facts, dataset_warnings, sizes_of, weak_rules
 from auditkit.auditing.preflight_waivers import waivers_told
 from auditkit.auditing.prepare import PreparedDataset, prepare_dataset
-from auditkit.auditing.publish import check_formats, check_scoring, signing_keys
+from auditkit.auditing.publish import check_formats, check_scoring, signing_keys, timestamp_of
 from auditkit.auditing.reading_plan import readings_of
 from auditkit.errors import AuditkitError, Problem, ProblemsError
 from auditkit.models.base import ModelPreflight
@@ -25,6 +25,7 @@ from auditkit.policy.load import weaker_than_preset
 from auditkit.policy.power import powers, unreachable
 from auditkit.policy.schema import Policy
 from auditkit.report.base import RulePower
+from auditkit.signing.pdf_timestamp import host_of
 
 BYTES_PER_TOKEN = 8  # ids, text and matches of a generated token, as measured on Parquet evidence
 BYTES_PER_TOKEN_READ = 12  # id, log-probability and moments, compressed
@@ -252,13 +253,17 @@ def _duration(hours: float) -> str:
 
 
 def _what_leaves(policy: Policy, found: Preflight) -> None:
-    if not policy.scoring.embedder.external:
-        found.tell("privacy", "nothing leaves this machine")
-        return
-    leaving = [section.name for section in policy.datasets if section.external_processing == "allow"]
-    found.tell(
-        "privacy", f"texts of {', '.join(leaving)} and all generations are sent to {policy.scoring.embedder.kind}"
-    )
+    sent = []
+    if policy.scoring.embedder.external:
+        leaving = [section.name for section in policy.datasets if section.external_processing == "allow"]
+        sent.append(f"texts of {', '.join(leaving)} and all generations are sent to {policy.scoring.embedder.kind}")
+    if (authority := timestamp_of(policy)) and "pdf" in policy.report.formats:
+        sent.append(
+            f"a digest of each PDF report's signature is sent to {host_of(authority)}, which learns that something was "
+            f"signed, when, and from where; no text{' of the data' if sent else ''} goes there"
+        )
+    for sentence in sent or ["nothing leaves this machine"]:
+        found.tell("privacy", sentence)
 
 
 def _problem(policy: Policy, path: str, error: AuditkitError) -> Problem:

@@ -25,6 +25,7 @@ from auditkit.signing.base import (
     RuleFacts,
     VerdictFacts,
 )
+from auditkit.signing.pdf_timestamp import host_of
 
 if TYPE_CHECKING:
     from auditkit.signing.keys import SigningKeys
@@ -45,7 +46,7 @@ def publish(context: Context, report: AuditReport) -> None:
             if wanted.kind == "json":  # what follows is made from the file, so that it can be made from it again
                 report = load(run.audit_file)
             stage.advance(1)
-    _sign_pdfs(run, keys, log)
+    _sign_pdfs(run, keys, log, timestamp_of(policy))
     run.drop_work()
     log.append("closed", verdict=report.verdict.outcome)
     attest(run.path, _predicate(report, context.state), keys)
@@ -106,7 +107,14 @@ def signature_info(policy: Policy) -> SignatureInfo:
     if keys is None:
         return SignatureInfo(signed=False, label=policy.report.label)
     label = policy.report.label or keys.label
-    return SignatureInfo(signed=True, label=label, key_id=keys.key_id, certificate_subject=keys.subject)
+    authority = timestamp_of(policy) if "pdf" in policy.report.formats else None
+    return SignatureInfo(
+        signed=True,
+        label=label,
+        key_id=keys.key_id,
+        certificate_subject=keys.subject,
+        timestamp_host=host_of(authority) if authority else "",
+    )
 
 
 def load_report(run: RunFolder) -> AuditReport:
@@ -142,13 +150,19 @@ def render_again(run: RunFolder, out: Path, kinds: tuple[str, ...]) -> list[Path
     return [path for wanted in formats for path in wanted.write(report, out)]
 
 
-def _sign_pdfs(run: RunFolder, keys: SigningKeys | None, log: EventLog) -> None:
+def timestamp_of(policy: Policy) -> str | None:
+    """The address of the time stamp authority, where the policy names one."""
+    sign = policy.report.sign
+    return sign.timestamp if isinstance(sign, Sign) else None
+
+
+def _sign_pdfs(run: RunFolder, keys: SigningKeys | None, log: EventLog, timestamp: str | None) -> None:
     from auditkit.signing.pdf_signature import sign_pdf
 
     for name in PDFS:
         if keys and (run.path / name).exists():
-            sign_pdf(run.path / name, keys, reason=f"auditkit audit {run.id}")
-            log.append("signed", file=name, key=keys.key_id)
+            sign_pdf(run.path / name, keys, reason=f"auditkit audit {run.id}", timestamp=timestamp)
+            log.append("signed", file=name, key=keys.key_id, **({"timestamp": host_of(timestamp)} if timestamp else {}))
 
 
 def _predicate(report: AuditReport, state: RunState) -> AuditPredicate:

@@ -385,6 +385,7 @@ class SignatureInfo(Part):
     label: str = ""  # "DEMO" where the keys were made for a demonstration
     key_id: str = ""
     certificate_subject: str = ""
+    timestamp_host: str = ""  # of the authority that time-stamps the PDF signatures; "" where none is asked
 
 
 class Migration(Part):

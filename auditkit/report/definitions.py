@@ -85,6 +85,44 @@ _TERMS = (
         "arm that ships.",
     ),
 )
+_VERDICT_TERMS = (
+    (
+        "attack",
+        "A way to make the model write: a prefix, a sampler and a number of generations. What comes out is compared with "
+        "the data afterwards; an attack from a prefix knows no record.",
+    ),
+    (
+        "probe",
+        "A question about given records, answered from the model's likelihoods: how likely the model finds each one.",
+    ),
+    (
+        "cluster",
+        "Records that nearly repeat one another. They count as one, so that a text that stands in the data many times "
+        "is one leak and not many.",
+    ),
+    (
+        "leaked",
+        "A record is leaked if at least one generation reaches the threshold against it.",
+    ),
+    (
+        "unscored",
+        "Without a figure, and counted as such: a generation that was cut, empty or failed, or a record that a probe "
+        "could not read. Never taken for clean.",
+    ),
+    (
+        "verdict: pass, fail, inconclusive",
+        "Pass: every rule passes. Fail: at least one fails, whatever the others say. Inconclusive: none fails, and at "
+        "least one cannot be decided on this evidence.",
+    ),
+    (
+        "waived",
+        "A rule that was set aside by a waiver that the report names: it neither passes nor fails.",
+    ),
+    (
+        "Merkle root",
+        "One digest of all records of a dataset. It binds the report to the data, and shows none of them.",
+    ),
+)
 # Only where mitigations were tested.
 _ARM_TERMS = (
     (
@@ -165,4 +203,7 @@ def _place(metric: str, order: dict[str, int]) -> int:
 
 def term_definitions(mitigated: bool = False) -> list[Definition]:
     """The terms that every report uses; ``mitigated``: those of mitigations too."""
-    return [Definition(name, name, meaning) for name, meaning in (*_TERMS, *(_ARM_TERMS if mitigated else ()))]
+    return [
+        Definition(name, name, meaning)
+        for name, meaning in (*_TERMS, *_VERDICT_TERMS, *(_ARM_TERMS if mitigated else ()))
+    ]

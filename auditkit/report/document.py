@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from auditkit.report import formatting, history_words, printing, wording
 from auditkit.report.arm_figures import baseline_of, shown_arm
+from auditkit.report.attacker import attacker_rows
 from auditkit.report.base import AuditReport, RuleResult
 from auditkit.report.definitions import definition, metric_definitions, term_definitions, title
+from auditkit.report.direction import direction, runs_right_to_left, text_of
 from auditkit.report.model_words import ignored_words, manifest_words, signature_words
 from auditkit.report.numbered import Figure, numbered_figures
 from auditkit.report.pairs import Cut, shown_bands, shown_findings
@@ -20,6 +22,7 @@ from auditkit.report.shown_mitigations import shown_mitigations
 from auditkit.report.shown_probes import cell, shown_probes
 from auditkit.report.shown_scoring import forecast_sentences, length_sentence, power_rows, threshold_tables
 from auditkit.report.shown_waivers import outcome_sentence
+from auditkit.report.skipped import skipped
 from auditkit.resources import resource_folder
 
 if TYPE_CHECKING:
@@ -39,10 +42,15 @@ class Medium:
     pairs: int
     pair_characters: int
     lines: int
+    removals: int  # of one dataset
 
 
-SCREEN = Medium(screen=True, findings=5000, finding_characters=4000, pairs=2000, pair_characters=1500, lines=80)
-PAPER = Medium(screen=False, findings=100, finding_characters=1000, pairs=120, pair_characters=420, lines=24)
+SCREEN = Medium(
+    screen=True, findings=5000, finding_characters=4000, pairs=2000, pair_characters=1500, lines=80, removals=5000
+)
+PAPER = Medium(
+    screen=False, findings=1500, finding_characters=1000, pairs=120, pair_characters=420, lines=24, removals=100
+)
 
 # Sections in order; one whose test says no is left out, of the contents too.
 _SECTIONS = (
@@ -51,6 +59,8 @@ _SECTIONS = (
     ("mitigations", "Mitigations, attacked again"),
     ("limits", "What this audit does not show"),
     ("history", "Was the bar set before the result?"),
+    ("skipped", "What was skipped, and why"),
+    ("attacker", "The attacker"),
     ("attack", "What was attacked, and how"),
     ("scores", "Scores"),
     ("thresholds", "Rates against the threshold"),
@@ -117,7 +127,10 @@ def _view(report: AuditReport, medium: Medium, redacted: bool) -> dict[str, Any]
         "shown_in_full": {"baseline": baseline.name if baseline else "", "shipping": report.verdict.arm},
         "findings": findings,
         "findings_left_out": len(report.findings) - len(findings),
-        "most_removals": medium.findings,  # of one dataset
+        "most_removals": medium.removals,
+        "choice": wording.choice_sentence(report),
+        "attacker": attacker_rows(report),
+        "skipped": skipped(report, len(findings)),
         "bands": bands,
         "bands_thinned": thinned,
         "threshold_tables": threshold_tables(report),
@@ -234,6 +247,9 @@ _FILTERS: dict[str, Any] = {
     "finish_word": lambda name: printing.FINISHES.get(name, name),
     "turn_word": lambda name: printing.TURNS.get(name, name),
     "left_out": left_out,
+    "direction": direction,
+    "runs_right_to_left": runs_right_to_left,
+    "text_of": text_of,
     "lines": printing.lines,
     "breakable": printing.breakable,
     "literal": safe_literal,

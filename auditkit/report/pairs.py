@@ -26,6 +26,7 @@ class Shown:
     left: Marked
     right: Marked
     evidence: str = ""
+    verbatim: bool = False  # both texts are the same to the letter
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,7 @@ def _shown(pair: Finding | BandExample, place: str, origin: str, cut: Cut) -> Sh
         left=left,
         right=right,
         evidence=_evidence(pair, cut) if isinstance(pair, Finding) else "",
+        verbatim=not cut.redacted and pair.record_text == pair.generation_text,
     )
 
 

@@ -1,35 +1,23 @@
-"""report.pdf and report.redacted.pdf, laid out by WeasyPrint from the same document. Signing comes afterwards."""
+"""report.pdf and report.redacted.pdf, laid out from the same document, each in a process of its own. Signed later."""
 
 from __future__ import annotations
 
-import gc
-import io
-import logging
+import subprocess
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
-from functools import cache
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from auditkit.errors import AuditkitError, MissingExtraError
+from auditkit.errors import AuditkitError
 from auditkit.files import write_bytes
 from auditkit.report.base import AuditReport, ReportFormat
+from auditkit.report.paper_layout import load_weasyprint
 
 FULL, REDACTED = "report.pdf", "report.redacted.pdf"
 
-# Matplotlib carries these files, so that pages look the same on a machine without any fonts.
-_FONTS = {
-    ("Audit Serif", "normal", "normal"): "STIXGeneral.ttf",
-    ("Audit Serif", "600", "normal"): "STIXGeneralBol.ttf",
-    ("Audit Serif", "normal", "italic"): "STIXGeneralItalic.ttf",
-    ("Audit Sans", "normal", "normal"): "DejaVuSans.ttf",
-    ("Audit Sans", "600", "normal"): "DejaVuSans-Bold.ttf",
-    ("Audit Mono", "normal", "normal"): "DejaVuSansMono.ttf",
-    ("DejaVu Sans", "normal", "normal"): "DejaVuSans.ttf",
-    ("DejaVu Sans", "bold", "normal"): "DejaVuSans-Bold.ttf",
-}
-_FONT_SCHEME = "auditkit-font"
+_CHILD = "import sys; sys.path[:] = sys.argv[1:]; from auditkit.report.paper_layout import main; main()"
 
 
 class PdfFormat(ReportFormat):
@@ -46,88 +34,51 @@ class PdfFormat(ReportFormat):
 
         Raises:
             MissingExtraError: WeasyPrint is not installed.
-            AuditkitError: the Pango libraries that WeasyPrint needs are not there.
+            AuditkitError: the Pango libraries that WeasyPrint needs are not there, or a page could not be laid out.
         """
         from auditkit.report.document import PAPER, render
 
-        weasyprint = _weasyprint()
-        pictures: dict[str, Any] = {}  # both reports have the same charts
-        with _uncollected():
+        load_weasyprint()
+        wanted = [
+            (name, redacted) for name, redacted in ((FULL, False), (REDACTED, True)) if redacted or not report.redacted
+        ]
+        with ExitStack() as layouts:
+            children = [layouts.enter_context(_layout()) for _ in wanted]
+            # The first is laid out while the second is still being rendered.
+            for child, (_, redacted) in zip(children, wanted, strict=True):
+                _give(child, render(report, PAPER, redacted))
             return [
-                write_bytes(folder / name, _pdf(weasyprint, render(report, PAPER, redacted), pictures))
-                for name, redacted in ((FULL, False), (REDACTED, True))
-                if redacted or not report.redacted
+                write_bytes(folder / name, _take(child, name))
+                for child, (name, _) in zip(children, wanted, strict=True)
             ]
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
-    """Without the cyclic garbage collector: laying out keeps millions of boxes alive, all of them needed."""
-    was_on = gc.isenabled()
-    gc.disable()
+def _layout() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that waits for a page. The page and its PDF go through pipes: no copy of a text is left on disk."""
+    command = [sys.executable, "-c", _CHILD, *sys.path]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) as child:
+        try:
+            yield child
+        finally:
+            child.kill()  # nothing, where it is done
+
+
+def _give(child: subprocess.Popen[bytes], page: str) -> None:
+    assert child.stdin is not None
     try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
+        child.stdin.write(page.encode())
+        child.stdin.close()
+    except BrokenPipeError:  # it ended early; why is told when its answer is read
+        pass
+    child.stdin = None  # closed for good: communicate would flush it
 
 
-def _weasyprint() -> Any:
-    """The WeasyPrint module, or an error that says what to install."""
-    try:
-        # Where Pango is missing, it prints advice on stdout, which belongs to results.
-        with redirect_stdout(io.StringIO()):
-            import weasyprint
-            import weasyprint.urls
-    except ImportError as error:
-        raise MissingExtraError("WeasyPrint", "pdf") from error
-    except OSError as error:
-        raise AuditkitError(
-            f"WeasyPrint cannot load its text libraries ({str(error).splitlines()[0]})",
-            "Debian: apt install libpango-1.0-0 libpangoft2-1.0-0; macOS: brew install pango; "
-            "or leave pdf out of report.formats",
-        ) from error
-    # Another library may have set the root logger to tell everything: hundreds of lines a page.
-    for name in ("weasyprint", "fontTools"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    return weasyprint
-
-
-def _pdf(weasyprint: Any, page: str, pictures: dict[str, Any]) -> bytes:
-    """The page as PDF bytes; a style sheet of our own adds the fonts."""
-    from weasyprint.text.fonts import FontConfiguration
-
-    fonts = FontConfiguration()
-    fetcher = _fetcher(weasyprint)
-    faces = weasyprint.CSS(string=_font_faces(), font_config=fonts, url_fetcher=fetcher)
-    document = weasyprint.HTML(string=page, url_fetcher=fetcher, base_url=None)
-    content: bytes = document.write_pdf(stylesheets=[faces], font_config=fonts, pdf_tags=True, cache=pictures)
+def _take(child: subprocess.Popen[bytes], name: str) -> bytes:
+    content, said = child.communicate()
+    if child.returncode != 0 or not content:
+        last = said.decode(errors="replace").strip().splitlines()[-1:]
+        reason = last[0] if last else f"its process ended with {child.returncode}"
+        raise AuditkitError(f"{name} could not be laid out: {reason}", "free some memory, or leave pdf out")
     return content
-
-
-def _font_faces() -> str:
-    face = '@font-face {{ font-family: "{}"; font-weight: {}; font-style: {}; src: url("{}:{}") }}'
-    return "\n".join(face.format(*names, _FONT_SCHEME, file) for names, file in _FONTS.items())
-
-
-@cache
-def _font(file: str) -> bytes:
-    """A font file out of matplotlib."""
-    import matplotlib
-
-    return Path(matplotlib.get_data_path(), "fonts", "ttf", file).read_bytes()
-
-
-def _fetcher(weasyprint: Any) -> Any:
-    """A fetcher that knows our fonts and inline data, and refuses every other address: no network, no files."""
-
-    class NothingOutside(weasyprint.urls.URLFetcher):  # type: ignore[misc]
-        def fetch(self, url: str, headers: Any = None) -> Any:
-            scheme, _, name = url.partition(":")
-            if scheme == _FONT_SCHEME and name in _FONTS.values():
-                return weasyprint.urls.URLFetcherResponse(url, _font(name), {"Content-Type": "font/ttf"})
-            if scheme == "data":
-                return super().fetch(url, headers)
-            raise ValueError("a report refers to nothing outside itself")
-
-    return NothingOutside()

@@ -203,6 +203,20 @@ def found_sentence(report: AuditReport) -> str:
     )
 
 
+def choice_sentence(report: AuditReport) -> str:
+    """By which rule the evidence was chosen."""
+    datasets = (
+        ""
+        if len(report.datasets) < 2
+        else " The datasets take turns: the best of each, then the second of each, and so on; one with fewer leaks leaves "
+        "its turns to the others."
+    )
+    return (
+        "Chosen by rule and not by hand: of each cluster of near-duplicates the record with the highest embedding score, "
+        f"beside the generation that it has this score with, the highest first.{datasets}"
+    )
+
+
 def whose_words(report: AuditReport) -> str:
     """Whose evidence is shown, where mitigations were tested."""
     shown = shown_arm(report.arms, report.verdict.arm)

@@ -93,7 +93,11 @@ def signature(found: Attestation, key: SSlibKey | None) -> Iterator[str]:
 
 
 def certificates(
-    folder: Path, listing: Listing, predicate: SealedPredicate, certificate: Certificate | None
+    folder: Path,
+    listing: Listing,
+    predicate: SealedPredicate,
+    certificate: Certificate | None,
+    authority: Certificate | None = None,
 ) -> Iterator[str]:
     """The PDFs are signed with the certificate that the statement names, and that is the one given."""
     from auditkit.signing.keys import fingerprint
@@ -108,7 +112,16 @@ def certificates(
     expected = given or (signer.certificate_sha256 if signer else None)
     for name in PDFS:
         if expected and name in listing.files:
-            yield from (f"{name}: {problem}" for problem in check_pdf(folder / name, expected))
+            yield from (f"{name}: {problem}" for problem in check_pdf(folder / name, expected, authority))
+
+
+def stamps(folder: Path, listing: Listing, authority: Certificate | None) -> Iterator[str]:
+    """When the PDFs were time-stamped and by whom, as sentences."""
+    from auditkit.signing.pdf_signature import examine_pdf
+
+    for name in PDFS:
+        if name in listing.files and (stamp := examine_pdf(folder / name, None, authority)[0]):
+            yield f"{name} {stamp.sentence}"
 
 
 def events(folder: Path, listing: Listing) -> Iterator[str]:

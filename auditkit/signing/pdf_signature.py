@@ -1,16 +1,21 @@
-"""The signature inside a PDF report: made and checked by pyHanko, readable by pdfsig and by PDF viewers. No network."""
+"""The signature inside a PDF report: made and checked by pyHanko, readable by pdfsig and by PDF viewers.
+
+No network, but for a time stamp where the policy asks for one.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from auditkit.errors import MissingExtraError, SigningError
 from auditkit.files import write_bytes
 from auditkit.signing.files import read_bounded
+from auditkit.signing.pdf_timestamp import Stamp, check_stamp, time_stamper
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -22,44 +27,63 @@ SIZE_LIMIT = 512 << 20
 DAMAGED = "its signature does not fit its content: the file was changed, or its signature is damaged"
 
 
-def sign_pdf(path: Path, keys: SigningKeys, reason: str) -> None:
+def sign_pdf(path: Path, keys: SigningKeys, reason: str, timestamp: str | None = None) -> None:
     """Sign a PDF in place: PAdES, ECDSA P-256 over SHA-256, certificate embedded, nothing visible on the pages.
 
     The signature certifies the file: any later change to it, form filling included, makes it invalid.
 
+    Args:
+        timestamp: the address of an RFC 3161 authority, which then says when the signature was there (PAdES B-T).
+
     Raises:
-        SigningError: no readable PDF, or it is signed already.
+        SigningError: no readable PDF, it is signed already, or the authority gave no time stamp; the file is as it was.
         RunError: the file cannot be written.
         MissingExtraError: pyHanko is not installed.
     """
     require_pyhanko()
     content = path.read_bytes()
-    # pyHanko runs an event loop of its own; in a thread of its own it does not meet a notebook's.
+    stamper = time_stamper(timestamp) if timestamp else None
+    write_bytes(path, _in_a_thread(lambda: _signed(content, keys, reason, str(path), stamper)))
+
+
+_Made = TypeVar("_Made")
+
+
+def _in_a_thread(work: Callable[[], _Made]) -> _Made:
+    """pyHanko runs an event loop of its own; in a thread of its own it does not meet a notebook's."""
     with ThreadPoolExecutor(max_workers=1) as pool:
-        signed = pool.submit(_signed, content, keys, reason, str(path)).result()
-    write_bytes(path, signed)
+        return pool.submit(work).result()
 
 
-def check_pdf(path: Path, certificate_sha256: str | None) -> list[str]:
+def check_pdf(path: Path, certificate_sha256: str | None, authority: Certificate | None = None) -> list[str]:
     """What is wrong with the signature of a PDF; each sentence completes "report.pdf: ...".
 
     Args:
         path: A regular file.
         certificate_sha256: Fingerprint (hex, of the DER bytes) of the certificate that must have signed; None for any.
+        authority: Certificate of the authority whose time stamp it must carry; None for any, or none.
 
     Raises:
         MissingExtraError: pyHanko is not installed.
     """
+    return examine_pdf(path, certificate_sha256, authority)[1]
+
+
+def examine_pdf(
+    path: Path, certificate_sha256: str | None, authority: Certificate | None = None
+) -> tuple[Stamp | None, list[str]]:
+    """The time stamp of a PDF's signature, None where it has none, and what is wrong, as `check_pdf`."""
     require_pyhanko()
     try:
         signatures = _signatures(read_bounded(path, SIZE_LIMIT))
         if len(signatures) != 1:
-            return [
-                f"it carries {len(signatures)} signatures instead of one" if signatures else "it carries no signature"
-            ]
-        return _problems(signatures[0], certificate_sha256)
+            many = f"it carries {len(signatures)} signatures instead of one"
+            return None, [many if signatures else "it carries no signature"]
+        problems = _problems(signatures[0], certificate_sha256)
+        stamp, wrong = _in_a_thread(lambda: check_stamp(signatures[0], authority))
+        return stamp, [*problems, *wrong]
     except Exception:  # a damaged or hostile PDF makes its parser fail in any way; each means the same to us
-        return [DAMAGED]
+        return None, [DAMAGED]
 
 
 def require_pyhanko() -> None:
@@ -68,7 +92,7 @@ def require_pyhanko() -> None:
         raise MissingExtraError("pyHanko (it signs and checks the PDF)", "pdf")
 
 
-def _signed(content: bytes, keys: SigningKeys, reason: str, name: str) -> bytes:
+def _signed(content: bytes, keys: SigningKeys, reason: str, name: str, stamper: Any) -> bytes:
     from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
     from pyhanko.pdf_utils.misc import PdfError
     from pyhanko.sign import signers
@@ -87,7 +111,7 @@ def _signed(content: bytes, keys: SigningKeys, reason: str, name: str) -> bytes:
         writer = IncrementalPdfFileWriter(BytesIO(content))
         if writer.prev.embedded_signatures:
             raise SigningError(f"{name} is signed already", "render it again before signing")
-        signed: BytesIO = signers.sign_pdf(writer, description, _signer(keys))
+        signed: BytesIO = signers.sign_pdf(writer, description, _signer(keys), timestamper=stamper)
     except (PdfError, RefusedError) as error:
         raise SigningError(f"{name} cannot be signed: {error}", "render it again") from None
     return signed.getvalue()
@@ -100,13 +124,14 @@ def _signer(keys: SigningKeys) -> Any:
     from pyhanko_certvalidator.registry import SimpleCertificateStore
 
     return SimpleSigner(
-        signing_cert=_asn1(keys.certificate),
+        signing_cert=as_asn1(keys.certificate),
         signing_key=PrivateKeyInfo.load(keys.pdf_key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())),
         cert_registry=SimpleCertificateStore(),  # type: ignore[no-untyped-call]
     )
 
 
-def _asn1(certificate: Certificate) -> Any:
+def as_asn1(certificate: Certificate) -> Any:
+    """A certificate as pyHanko takes it."""
     from asn1crypto.x509 import Certificate as Asn1Certificate
     from cryptography.hazmat.primitives.serialization import Encoding
 

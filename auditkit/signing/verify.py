@@ -87,7 +87,8 @@ def verify(
         policy_file: The policy that must be the one that was run (or its lock).
         require: "pass" for a verdict that must be so.
         approver: The public key that must have signed every waiver; without it, the one that the policy named.
-        tsa_certificate: The certificate of the authority that must have time-stamped the run, or of its issuer.
+        tsa_certificate: The certificate of the authority that must have time-stamped the registration and the PDFs, or
+            of its issuer.
 
     Raises:
         AuditkitError: no such folder, or an unreadable key, certificate or policy.
@@ -127,7 +128,8 @@ def _verified(folder: Path, listing: Listing, expected: _Expected) -> Verificati
     purge = purging.check(folder, listing, found)
     registered = registration_check.check(folder, listing, found, expected.authority)
     problems = (*_problems(folder, listing, found, expected, purge), *purge.problems, *registered.problems)
-    notes = (*_notes(found, expected), *registered.notes, *purging.notes(purge))
+    stamps = checks.stamps(folder, listing, expected.authority) if found.signed else ()
+    notes = (*_notes(found, expected), *registered.notes, *stamps, *purging.notes(purge))
     return Verification(
         problems, _signer(found, expected), found.statement.predicate, notes, tuple(sorted(purge.names))
     )
@@ -139,7 +141,7 @@ def _problems(folder: Path, listing: Listing, found: Attestation, expected: _Exp
     yield from checks.signature(found, expected.key)
     yield from checks.core_files(found)
     yield from checks.files(folder, listing, found, purge.names)
-    yield from checks.certificates(folder, listing, predicate, expected.certificate)
+    yield from checks.certificates(folder, listing, predicate, expected.certificate, expected.authority)
     yield from checks.events(folder, listing)
     yield from checks.audit_json(folder, listing, found)
     yield from checks.policy(found, expected.policy_file)

@@ -3,18 +3,20 @@ from __future__ import annotations
 import builtins
 import re
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from auditkit.errors import AuditkitError, MissingExtraError
-from auditkit.report import pdf_format
+from auditkit.report import paper_layout, pdf_format
 from auditkit.report.base import SignatureInfo
 from auditkit.report.pdf_format import PdfFormat
 from tests.report.builder import small_report, with_texts
 from tests.report.hostile import HOSTILE
 from tests.report.poppler import inflated, told
+from tests.report.structure import TaggedPdf
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +70,78 @@ def test_fonts_are_embedded(full: Path) -> None:
     assert rows and all(" yes yes yes " in row for row in rows)
 
 
+@pytest.fixture(scope="module")
+def tagged(full: Path) -> TaggedPdf:
+    return TaggedPdf(full)
+
+
+def test_it_declares_what_pdf_ua_asks_for(tagged: TaggedPdf) -> None:
+    metadata = tagged.root.Metadata.read_bytes().decode()
+    assert 'pdfuaid:part="1"' in metadata and "Leakage audit: support-bot-1.2" in metadata
+    assert str(tagged.root.Lang) == "en-GB" and tagged.root.MarkInfo.Marked
+    assert tagged.root.ViewerPreferences.DisplayDocTitle
+    assert all(page.Tabs == "/S" for page in tagged.pdf.pages)
+
+
+def test_pictures_have_a_text_and_links_a_description(tagged: TaggedPdf) -> None:
+    figures = tagged.named("Figure")
+    assert figures and all(len(str(figure.Alt)) > 20 for figure in figures)
+    links = list(tagged.annotations())
+    assert links and all("/Contents" in link and "/StructParent" in link for link in links)
+
+
+def test_every_cell_of_a_table_has_a_heading(tagged: TaggedPdf) -> None:
+    """A row or a column heading for each figure, by identity, so that it is read out with it."""
+    ids = {str(cell.ID) for cell in tagged.named("TH") if "/ID" in cell}
+    headed = [cell for cell in tagged.named("TD") if len(cell.A.get("/Headers", []))]
+    assert len(ids) > 50 and len(headed) > 0.9 * len(tagged.named("TD"))
+    assert all(str(header) in ids for cell in headed for header in cell.A.Headers)
+
+
+def test_headings_go_down_one_level_at_a_time(tagged: TaggedPdf) -> None:
+    levels = [int(name[1]) for name, _ in tagged.tags if name in ("H1", "H2", "H3", "H4")]
+    assert levels[0] == 1 and all(after - before <= 1 for before, after in pairwise(levels))
+
+
+def test_every_section_has_a_bookmark(full: Path, tagged: TaggedPdf) -> None:
+    contents = re.findall(r"^ *(\d+) {2,}(\S.*?) {2,}\d+$", told("pdftotext", "-layout", full, "-"), re.MULTILINE)
+    first_level = [title for level, title in tagged.bookmarks() if level == 1]
+    assert first_level == ["Opinion", *(f"{number} {title}" for number, title in contents)]
+
+
+def test_metadata_tell_dates_and_keywords_and_no_text_of_the_data(full: Path, tagged: TaggedPdf) -> None:
+    facts = dict(tagged.pdf.docinfo.items())
+    assert facts["/CreationDate"] == facts["/ModDate"] == "D:20260203101340Z"
+    assert "memorisation" in str(facts["/Keywords"]) and str(facts["/Creator"]).startswith("auditkit ")
+    assert "fetch(" not in tagged.root.Metadata.read_bytes().decode() + str(facts)
+
+
+def test_the_signed_file_is_the_same_each_time(tmp_path: Path) -> None:
+    first, second = (PdfFormat().write(small_report(), _made(tmp_path / name)) for name in ("a", "b"))
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+def test_a_layout_that_breaks_names_the_file_and_no_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = "import sys; sys.stdin.read(); sys.stderr.write('MemoryError at layout.py:7'); sys.exit(1)"
+    monkeypatch.setattr(pdf_format, "_CHILD", broken)
+    with pytest.raises(AuditkitError, match=r"report\.pdf could not be laid out: MemoryError at layout\.py:7"):
+        PdfFormat().write(small_report(), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_layout_that_is_killed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pdf_format, "_CHILD", "import os; os.kill(os.getpid(), 9)")
+    with pytest.raises(AuditkitError, match="its process ended with -9"):
+        PdfFormat().write(small_report(), tmp_path)
+
+
 def test_nothing_outside_is_fetched() -> None:
-    fetcher = pdf_format._fetcher(pdf_format._weasyprint())
+    fetcher = paper_layout._fetcher(paper_layout.load_weasyprint())
     for url in (
         "https://example.com/x.png",
         "file:///etc/passwd",

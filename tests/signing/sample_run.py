@@ -86,7 +86,14 @@ def predicate(lock: bytes, outcome: str = "pass", overrides: tuple[str, ...] = (
     }
 
 
-def write_run(folder: Path, pdf: bytes, keys: SigningKeys | None, outcome: str = "pass", **facts: object) -> Path:
+def write_run(
+    folder: Path,
+    pdf: bytes,
+    keys: SigningKeys | None,
+    outcome: str = "pass",
+    timestamp: str | None = None,
+    **facts: object,
+) -> Path:
     """A finished run in ``folder``."""
     lock = b"version: 1\nname: support-bot\nseed: 0\n"
     (folder / "evidence").mkdir(parents=True)
@@ -98,7 +105,7 @@ def write_run(folder: Path, pdf: bytes, keys: SigningKeys | None, outcome: str =
     for name in ("report.pdf", "report.redacted.pdf"):
         (folder / name).write_bytes(pdf)
         if keys:
-            sign_pdf(folder / name, keys, "Audit of support-bot")
+            sign_pdf(folder / name, keys, "Audit of support-bot", timestamp=timestamp)
     (folder / "events.jsonl").write_bytes(b"".join(event_lines("started", "sampled", CLOSED)))
     attest(folder, predicate(lock, outcome, **facts), keys)  # type: ignore[arg-type]
     return folder
