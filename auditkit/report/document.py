@@ -7,17 +7,21 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from markupsafe import Markup
+
 from auditkit.report import formatting, printing, wording
 from auditkit.report.arm_figures import baseline_of, shown_arm
 from auditkit.report.base import AuditReport
 from auditkit.report.definitions import definition, metric_definitions, term_definitions, title
 from auditkit.report.numbered import Figure, numbered_figures
+from auditkit.report.page_security import content_policy
 from auditkit.report.pairs import Cut, shown_bands, shown_findings
 from auditkit.report.redaction import redact
 from auditkit.report.safe_text import left_out, safe_literal
 from auditkit.report.shown_mitigations import shown_mitigations
 from auditkit.report.shown_probes import cell, shown_probes
 from auditkit.report.shown_scoring import forecast_sentences, length_sentence, power_rows, threshold_tables
+from auditkit.report.slider import sliders
 from auditkit.resources import resource_folder
 
 if TYPE_CHECKING:
@@ -77,7 +81,8 @@ class Section:
 def render(report: AuditReport, medium: Medium, redacted: bool) -> str:
     """The whole document as one HTML page; ``redacted``: without a word of the data.
 
-    Nothing in it refers to anything outside: no script, no link, no font, no picture.
+    Nothing in it refers to anything outside: no link, no font, no picture; on a screen one script of its own, without
+    which nothing is missing.
     """
     shown = redact(report) if redacted else report
     template = _environment().get_template("report/document.html.j2")
@@ -97,6 +102,8 @@ def _view(report: AuditReport, medium: Medium, redacted: bool) -> dict[str, Any]
     return {
         "report": report,
         "screen": medium.screen,
+        "own": _own_parts() if medium.screen else {},
+        "sliders": sliders(report, charts["thresholds"]) if medium.screen else [],
         "redacted": redacted,
         "heading": f"Leakage audit: {report.policy.name}{' (redacted)' if redacted else ''}",
         "labels": wording.labels(report, redacted),
@@ -124,6 +131,19 @@ def _view(report: AuditReport, medium: Medium, redacted: bool) -> dict[str, Any]
         "provenance": list(_facts(report.provenance))[:MOST_FACTS],
         "stages": _stages(report),
     }
+
+
+def _own_parts() -> dict[str, Markup]:
+    """The page's style sheet and script to the letter, and the policy that lets in these two and nothing else."""
+    style = _resource("style.css") + _resource("screen.css")
+    script = _resource("report.js")
+    return {"style": style, "script": script, "policy": content_policy(style, script)}
+
+
+def _resource(name: str) -> Markup:
+    """A file beside the templates as it stands: our own text, not a template."""
+    text = (resource_folder("templates") / "report" / name).read_text(encoding="utf-8")
+    return Markup(text)  # noqa: S704 - it comes with the program
 
 
 def _words(report: AuditReport) -> dict[str, str]:

@@ -26,6 +26,7 @@ class Shown:
     left: Marked
     right: Marked
     evidence: str = ""
+    measure: str = "embedding_score"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,7 @@ def _shown(pair: Finding | BandExample, place: str, origin: str, cut: Cut) -> Sh
         left=left,
         right=right,
         evidence=span_sentence(pair, cut.redacted) if isinstance(pair, Finding) else "",
+        measure=pair.measure if isinstance(pair, Finding) else "embedding_score",
     )
 
 

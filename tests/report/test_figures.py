@@ -9,7 +9,7 @@ import pytest
 from auditkit.report import figures
 from auditkit.report.base import RuleResult, Verdict
 from auditkit.report.figures import draw_all
-from auditkit.report.svg import for_screen
+from auditkit.report.svg_screen import for_screen
 from tests.report.builder import build_report, rule, small_report
 from tests.report.hostile import HOSTILE
 
