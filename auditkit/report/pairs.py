@@ -27,6 +27,7 @@ class Shown:
     right: Marked
     evidence: str = ""
     measure: str = "embedding_score"
+    waived: str = ""  # by whom, where somebody did
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,28 +91,17 @@
     place: { words: 'place of the record', of: (item) => item.data.place },
   };
 
-  /** What a row shows, in lower case, each line break and white space as one space. */
-  function wordsOf(row) {
-    const walker = document.createTreeWalker(row, NodeFilter.SHOW_TEXT | NodeFilter.SHOW_ELEMENT);
-    let words = '';
-    for (let node = walker.nextNode(); node; node = walker.nextNode()) {
-      if (node.nodeType === Node.TEXT_NODE) {
-        words += node.data;
-      } else if (['BR', 'TD', 'DIV'].includes(node.tagName)) {
-        words += ' ';
-      }
-    }
-    return words.replace(/\s+/g, ' ').toLowerCase();
-  }
+  const IN_A_GROUP = 10; // rows of a tbody, which the browser lays out only when it comes into sight
+  const ROW_HEIGHT = 11; // rem, about
 
   class Pairs {
     constructor(section) {
       this.section = section;
-      this.bodies = [...section.querySelectorAll('table.pairlist > tbody')].map((body) => ({
-        body,
-        items: [...body.rows].map((row) => ({ row, data: row.dataset, words: null })),
+      this.tables = [...section.querySelectorAll('table.pairlist')].map((table) => ({
+        table,
+        items: [...table.querySelectorAll('.item')].map((row) => ({ row, data: row.dataset, words: null })),
       }));
-      this.items = this.bodies.flatMap(({ items }) => items);
+      this.items = this.tables.flatMap(({ items }) => items);
       this.noun = section.dataset.noun;
       this.order = { key: 'number', falling: false };
       this.waiting = 0;
@@ -187,14 +176,22 @@
           item.row.hidden = !fits;
         }
       }
-      for (const { body, items } of this.bodies) {
-        body.closest('.band')?.toggleAttribute('hidden', items.every(({ row }) => row.hidden));
+      for (const { table, items } of this.tables) {
+        table.closest('.band')?.toggleAttribute('hidden', items.every(({ row }) => row.hidden));
+        [...table.tBodies].forEach((body) => this.fitGroup(body));
       }
       this.tell(shown);
     }
 
+    /** A group that is out of sight takes about the room of the rows that are left in it. */
+    fitGroup(body) {
+      const left = [...body.rows].filter((row) => !row.hidden).length;
+      body.hidden = left === 0;
+      body.style.containIntrinsicHeight = left === body.rows.length ? '' : `${left * ROW_HEIGHT}rem`;
+    }
+
     holds(item, words) {
-      item.words ??= wordsOf(item.row);
+      item.words ??= item.row.textContent.toLowerCase();
       return words.every((word) => item.words.includes(word));
     }
 
@@ -211,7 +208,7 @@
 
     /** Buttons in the headings of a single table; one select for tables that stand apart. */
     offerOrders() {
-      if (this.bodies.length > 1) {
+      if (this.tables.length > 1) {
         this.offerOrderSelect();
         return;
       }
@@ -244,13 +241,24 @@
     sort() {
       const { key, falling } = this.order;
       const sign = falling ? -1 : 1;
-      for (const { body, items } of this.bodies) {
+      for (const { table, items } of this.tables) {
         const keyed = items.map((item) => ({ item, value: ORDERS[key].of(item), number: Number(item.data.number) }));
         const compare = (a, b) => (typeof a === 'number' ? a - b : collator.compare(a, b));
         keyed.sort((a, b) => sign * compare(a.value, b.value) || a.number - b.number);
-        body.replaceChildren(...keyed.map(({ item }) => item.row));
+        this.arrange(table, keyed.map(({ item }) => item.row));
       }
       this.tell(this.shown);
+    }
+
+    /** The rows of a table in this order; taken out meanwhile, which is quicker than moving each in place. */
+    arrange(table, rows) {
+      const groups = [...table.tBodies];
+      groups.forEach((body) => body.remove());
+      groups.forEach((body, place) => {
+        body.replaceChildren(...rows.slice(place * IN_A_GROUP, (place + 1) * IN_A_GROUP));
+        this.fitGroup(body);
+      });
+      table.append(...groups);
     }
 
     markHeadings() {
