@@ -202,6 +202,8 @@ def _environment() -> Environment:
     """One environment: everything is escaped, unseen characters are shown, an undefined name is an error."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+    from auditkit.report.header_scopes import HeaderScopes
+
     environment = Environment(
         loader=FileSystemLoader(resource_folder("templates")),
         autoescape=True,
@@ -209,6 +211,7 @@ def _environment() -> Environment:
         finalize=printing.finalised,
         trim_blocks=True,
         lstrip_blocks=True,
+        extensions=[HeaderScopes],
     )
     environment.filters |= _FILTERS
     return environment

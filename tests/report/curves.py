@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-
 import numpy as np
 
 from auditkit.auditing.thresholds import ThresholdHits
@@ -17,14 +15,15 @@ GENERATIONS, RECORDS, DRAWS = 2000, 452, 20
 
 def hits(leak: float, threshold: float | None, records: int, seed: int) -> DrawnHits:
     """Hits of 2,000 generations of which a share leaks, over draws that differ a little."""
-    grid, rng = threshold_grid(threshold), random.Random(seed)
-    scores = [rng.gauss(0.95, 0.03) if rng.random() < leak else rng.gauss(0.6, 0.09) for _ in range(GENERATIONS)]
-    chance = [rng.gauss(0.58, 0.09) for _ in range(GENERATIONS)]
-    sides = [
-        np.array([[sum(score + 0.001 * draw >= bar for score in side) for bar in grid] for draw in range(DRAWS)])
+    grid, rng = threshold_grid(threshold), np.random.default_rng(seed)
+    leaking = rng.random(GENERATIONS) < leak
+    scores = np.where(leaking, rng.normal(0.95, 0.03, GENERATIONS), rng.normal(0.6, 0.09, GENERATIONS))
+    chance = rng.normal(0.58, 0.09, GENERATIONS)
+    members, controls = (
+        np.array([(side[:, None] + 0.001 * draw >= grid).sum(axis=0) for draw in range(DRAWS)])
         for side in (scores, chance)
-    ]
-    return DrawnHits(grid, *sides, scored=GENERATIONS, records=records)
+    )
+    return DrawnHits(grid, members, controls, scored=GENERATIONS, records=records)
 
 
 def curves(threshold: float | None, seed: int = 3) -> list[ThresholdCurve]:
