@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from markupsafe import Markup
+
 from auditkit.report import formatting, history_words, printing, wording
 from auditkit.report.arm_figures import baseline_of, shown_arm
 from auditkit.report.attacker import attacker_rows
@@ -15,6 +17,7 @@ from auditkit.report.definitions import definition, metric_definitions, term_def
 from auditkit.report.direction import direction, runs_right_to_left, text_of
 from auditkit.report.model_words import ignored_words, manifest_words, signature_words
 from auditkit.report.numbered import Figure, numbered_figures
+from auditkit.report.page_security import content_policy
 from auditkit.report.pairs import Cut, shown_bands, shown_findings
 from auditkit.report.redaction import redact
 from auditkit.report.safe_text import left_out, safe_literal
@@ -23,6 +26,7 @@ from auditkit.report.shown_probes import cell, shown_probes
 from auditkit.report.shown_scoring import forecast_sentences, length_sentence, power_rows, threshold_tables
 from auditkit.report.shown_waivers import outcome_sentence
 from auditkit.report.skipped import skipped
+from auditkit.report.slider import sliders
 from auditkit.resources import resource_folder
 
 if TYPE_CHECKING:
@@ -91,7 +95,8 @@ class Section:
 def render(report: AuditReport, medium: Medium, redacted: bool) -> str:
     """The whole document as one HTML page; ``redacted``: without a word of the data.
 
-    Nothing in it refers to anything outside: no script, no link, no font, no picture.
+    Nothing in it refers to anything outside: no link, no font, no picture; on a screen one script of its own, without
+    which nothing is missing.
     """
     shown = redact(report) if redacted else report
     template = _environment().get_template("report/document.html.j2")
@@ -111,6 +116,8 @@ def _view(report: AuditReport, medium: Medium, redacted: bool) -> dict[str, Any]
     return {
         "report": report,
         "screen": medium.screen,
+        "own": _own_parts() if medium.screen else {},
+        "sliders": sliders(report, charts["thresholds"]) if medium.screen else [],
         "redacted": redacted,
         "heading": f"Leakage audit: {report.policy.name}{' (redacted)' if redacted else ''}",
         "labels": wording.labels(report, redacted),
@@ -148,6 +155,17 @@ def _decisive_first(report: AuditReport) -> list[RuleResult]:
     outcome = report.verdict.outcome
     first = ("waived", outcome) if outcome == "pass" else (outcome,)
     return sorted(report.verdict.rules, key=lambda rule: [rule.outcome != decisive for decisive in first])
+def _own_parts() -> dict[str, Markup]:
+    """The page's style sheet and script to the letter, and the policy that lets in these two and nothing else."""
+    style = _resource("style.css") + _resource("screen.css")
+    script = _resource("report.js")
+    return {"style": style, "script": script, "policy": content_policy(style, script)}
+
+
+def _resource(name: str) -> Markup:
+    """A file beside the templates as it stands: our own text, not a template."""
+    text = (resource_folder("templates") / "report" / name).read_text(encoding="utf-8")
+    return Markup(text)  # noqa: S704 - it comes with the program
 
 
 def _words(report: AuditReport) -> dict[str, str]:
@@ -212,6 +230,8 @@ def _environment() -> Environment:
     """One environment: everything is escaped, unseen characters are shown, an undefined name is an error."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+    from auditkit.report.header_scopes import HeaderScopes
+
     environment = Environment(
         loader=FileSystemLoader(resource_folder("templates")),
         autoescape=True,
@@ -219,6 +239,7 @@ def _environment() -> Environment:
         finalize=printing.finalised,
         trim_blocks=True,
         lstrip_blocks=True,
+        extensions=[HeaderScopes],
     )
     environment.filters |= _FILTERS
     return environment

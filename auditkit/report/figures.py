@@ -21,6 +21,7 @@ from auditkit.report.base import (
     RuleResult,
     Scatter,
 )
+from auditkit.report.panel_boxes import PanelBox, panel_boxes
 from auditkit.report.part import Part
 from auditkit.report.probe_charts import probe_charts
 from auditkit.report.rule_charts import prefix_chart, rule_charts
@@ -37,6 +38,7 @@ class Chart:
     section: str
     caption: str
     svg: Markup
+    panels: tuple[PanelBox, ...] = ()
 
 
 class ChartData(Part):
@@ -92,6 +94,6 @@ def _drawn(content: str) -> tuple[Chart, ...]:
             *arm_charts(data.arms),
         ]
         return tuple(
-            Chart(section, caption, to_svg(figure, f"fig{place}", caption))
+            Chart(section, caption, to_svg(figure, f"fig{place}", caption), tuple(panel_boxes(figure)))
             for place, (section, caption, figure) in enumerate(drawn, 1)
         )

@@ -1,4 +1,4 @@
-"""report.html and report.redacted.html: one file each, no script, nothing fetched."""
+"""report.html and report.redacted.html: one file each, nothing fetched, whole without its script."""
 
 from __future__ import annotations
 

@@ -9,7 +9,9 @@ from markupsafe import Markup
 
 from auditkit.report.base import AuditReport
 from auditkit.report.figures import Chart, draw_all
-from auditkit.report.svg import for_paper, for_screen
+from auditkit.report.panel_boxes import PanelBox
+from auditkit.report.svg import for_paper
+from auditkit.report.svg_screen import for_screen
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +21,7 @@ class Figure:
     number: int
     caption: str
     svg: Markup
+    panels: tuple[PanelBox, ...] = ()
 
 
 def numbered_figures(report: AuditReport, sections: Sequence[str], screen: bool) -> dict[str, list[Figure]]:
@@ -27,6 +30,10 @@ def numbered_figures(report: AuditReport, sections: Sequence[str], screen: bool)
     figures: dict[str, list[Figure]] = {name: [] for name in sections}
     ordered: list[Chart] = sorted(draw_all(report), key=lambda chart: places[chart.section.partition(":")[0]])
     for number, chart in enumerate(ordered, 1):
-        svg = for_screen(chart.svg) if screen else for_paper(chart.svg, chart.caption)
-        figures.setdefault(chart.section, []).append(Figure(number, chart.caption, svg))
+        svg = _on_screen(chart, number) if screen else for_paper(chart.svg, chart.caption)
+        figures.setdefault(chart.section, []).append(Figure(number, chart.caption, svg, chart.panels))
     return figures
+
+
+def _on_screen(chart: Chart, number: int) -> Markup:
+    return for_screen(chart.svg, f"figure-{number}", f"Figure {number}", chart.caption)

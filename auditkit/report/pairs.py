@@ -27,6 +27,8 @@ class Shown:
     right: Marked
     evidence: str = ""
     verbatim: bool = False  # both texts are the same to the letter
+    measure: str = "embedding_score"
+    waived: str = ""  # by whom, where somebody did
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,7 @@ def _shown(pair: Finding | BandExample, place: str, origin: str, cut: Cut) -> Sh
         right=right,
         evidence=_evidence(pair, cut) if isinstance(pair, Finding) else "",
         verbatim=not cut.redacted and pair.record_text == pair.generation_text,
+        measure=pair.measure if isinstance(pair, Finding) else "embedding_score",
     )
 
 

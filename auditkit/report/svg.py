@@ -14,21 +14,10 @@ from markupsafe import Markup, escape
 
 from auditkit.report.safe_text import safe_line
 
-# Drawn in these; on the screen each becomes a variable of the style sheet, so that dark mode can turn them over.
+# Drawn in these; on the screen each becomes a variable of the style sheet (svg_screen.py).
 INK, MUTED, RULE, PAPER = "#1b2027", "#5a6370", "#d3d8de", "#fefefe"
 FAIL, PASS, UNSURE = "#9c2a22", "#2f6b4f", "#94630a"
 FIRST, SECOND = "#1f4e79", "#c07a1e"
-SCREEN_COLOURS = {
-    INK: "var(--ink)",
-    MUTED: "var(--muted)",
-    RULE: "var(--rule)",
-    PAPER: "var(--paper)",
-    FAIL: "var(--fail)",
-    PASS: "var(--pass)",
-    UNSURE: "var(--unsure)",
-    FIRST: "var(--first)",
-    SECOND: "var(--second)",
-}
 
 _STYLE: Any = {
     "svg.hashsalt": "auditkit",
@@ -114,11 +103,3 @@ def for_paper(svg: Markup, description: str) -> Markup:
     """The same figure as a picture: WeasyPrint then styles one node instead of hundreds."""
     content = b64encode(str(svg).encode()).decode()
     return Markup('<img class="chart" alt="{}" src="data:image/svg+xml;base64,{}">').format(description, content)
-
-
-def for_screen(svg: Markup) -> Markup:
-    """The same figure with its ink taken from the style sheet's variables."""
-    text = str(svg)
-    for colour, variable in SCREEN_COLOURS.items():
-        text = text.replace(colour, variable)
-    return Markup(text)  # noqa: S704 - only colours were exchanged

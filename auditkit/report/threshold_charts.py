@@ -18,9 +18,11 @@ def threshold_charts(curves: Sequence[ThresholdCurve], thresholds: dict[tuple[st
     """One figure a dataset and view, two panels an attack."""
     drawn = []
     for dataset, view in dict.fromkeys((curve.dataset, curve.view) for curve in curves):
-        group = [curve for curve in curves if (curve.dataset, curve.view) == (dataset, view)][:MOST_PANELS]
+        places = [place for place, curve in enumerate(curves) if (curve.dataset, curve.view) == (dataset, view)]
+        group = [curves[place] for place in places[:MOST_PANELS]]
         figure, cells = panels(len(group), 1.9, 2, wspace=0.22, hspace=0.75)
-        for axes, curve in zip(cells, group, strict=True):
+        for axes, place, curve in zip(cells, places, group, strict=False):
+            axes.set_gid(panel_name(place))
             _curve(axes, curve, thresholds.get((dataset, view)))
         cells[0].legend(loc="best", handlelength=2.4)
         cells[0].set_ylabel("share of generations")
@@ -31,6 +33,11 @@ def threshold_charts(curves: Sequence[ThresholdCurve], thresholds: dict[tuple[st
         )
         drawn.append(("thresholds", caption, figure))
     return drawn
+
+
+def panel_name(place: int) -> str:
+    """What the panel of the so-manieth curve is called in ``panel_boxes``."""
+    return f"curve-{place}"
 
 
 def _thinned(curves: Sequence[ThresholdCurve]) -> str:
@@ -49,7 +56,7 @@ def _curve(axes: Any, curve: ThresholdCurve, threshold: float | None) -> None:
     for (name, values), (marker, line, colour) in zip(sides, ATTACK_STYLE, strict=False):
         value, low, high = zip(*values, strict=True)
         look = {"marker": marker, "linestyle": line, "color": colour, "linewidth": 1.2, "markersize": 3.2}
-        axes.plot(places, value, markevery=4, label=name, **look)
+        axes.plot(places, value, markevery=max(1, len(places) // 5), label=name, **look)
         axes.fill_between(places, low, high, color=colour, alpha=0.15, linewidth=0)
     if threshold is not None:
         axes.axvline(threshold, color=INK, linewidth=0.9, dashes=(5, 3))

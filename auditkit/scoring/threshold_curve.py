@@ -20,7 +20,7 @@ from auditkit.scoring.coverage import DRAWS
 from auditkit.scoring.vectors.exact_search import exact_best
 from auditkit.statistics.length_matching import match_lengths
 
-LOWEST, STEP = 0.5, 0.025
+LOWEST, STEP = 0.5, 0.01
 GENERATIONS_AT_ONCE = 8192
 MOST_PAIRS = 100_000_000_000  # compared for one curve: minutes on two cores; beyond it, generations are thinned out
 
@@ -58,7 +58,7 @@ class DrawnHits:
 
 
 def threshold_grid(threshold: float | None) -> Floats:
-    """(t,) ascending thresholds from 0.5 to 1 in steps of 0.025, and the one in use.
+    """(t,) ascending thresholds from 0.5 to 1 in steps of 0.01, and the one in use.
 
     The last is 1 but for the rounding of a float32 score, so that identical texts reach it.
     """

@@ -5,13 +5,24 @@ import xml.etree.ElementTree as ET
 
 import matplotlib
 import pytest
+from markupsafe import Markup
 
 from auditkit.report import figures
 from auditkit.report.base import RuleResult, Verdict
 from auditkit.report.figures import draw_all
-from auditkit.report.svg import for_screen
+from auditkit.report.svg_screen import for_screen
 from tests.report.builder import build_report, rule, small_report
 from tests.report.hostile import HOSTILE
+
+# Presentation attributes of SVG: what a style may say without a style attribute.
+PRESENTATION = set(
+    "fill stroke stroke-width stroke-linecap stroke-linejoin stroke-dasharray stroke-dashoffset stroke-opacity opacity "
+    "fill-opacity font-size font-family font-weight font-style text-anchor clip-path".split()
+)
+STRUCTURE = set(
+    "id d x y width height viewBox version transform role aria-labelledby aria-describedby clip-rule "
+    "{http://www.w3.org/1999/xlink}href".split()
+)
 
 
 def test_every_section_has_its_charts() -> None:
@@ -87,6 +98,29 @@ def test_hostile_names_in_charts(name: str) -> None:
         }
 
 
-def test_on_a_screen_the_ink_follows_the_style_sheet() -> None:
-    chart = draw_all(small_report())[0]
-    assert "var(--ink)" in for_screen(chart.svg) and "#1b2027" not in for_screen(chart.svg)
+def test_on_a_screen_the_ink_follows_the_style_sheet_and_no_style_stands_in_an_element() -> None:
+    for chart in draw_all(small_report()):
+        shown = for_screen(chart.svg, "f1", "Figure 1", chart.caption)
+        root = ET.fromstring(str(shown))
+        assert "var(--ink)" in shown and "#1b2027" not in shown
+        assert not [element for element in root.iter() if element.get("style") is not None]
+        assert {name for element in root.iter() for name in element.attrib} <= PRESENTATION | STRUCTURE
+        described = {root.get("aria-labelledby"): "Figure 1", root.get("aria-describedby"): chart.caption}
+        assert {element.get("id"): element.text for element in list(root)[:2]} == described
+
+
+def test_a_label_that_looks_like_a_style_stays_a_label() -> None:
+    text = ' style="fill: #1b2027" <g style="x: y">'
+    report = small_report(
+        verdict=Verdict(outcome="fail", arm="x", rules=[rule("fail", "a", 0.5, 0.1, attack=text)], cautions=[])
+    )
+    shown = ET.fromstring(str(for_screen(draw_all(report)[0].svg, "f1", "Figure 1", text)))
+    texts = [element.text or "" for element in shown.iter()]
+    assert text in texts and any('style="fill: #1b2027' in label for label in texts if label != text)
+
+
+def test_fonts_in_one_declaration_are_taken_apart() -> None:
+    old = Markup("<svg aria-label=\"x\"><text style=\"font: bold 8px 'DejaVu Sans'; text-anchor: middle\">a</text></svg>")
+    shown = ET.fromstring(str(for_screen(old, "f", "t", "d")))
+    font = {"font-weight": "bold", "font-size": "8px", "font-family": "'DejaVu Sans'", "text-anchor": "middle"}
+    assert dict(shown[2].attrib) == font

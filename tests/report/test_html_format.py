@@ -2,16 +2,19 @@ from __future__ import annotations
 
 import re
 import stat
+from base64 import b64encode
+from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
 from auditkit.errors import RunError
-from auditkit.report.base import AuditReport, ReleaseInfo, SignatureInfo, Verdict
+from auditkit.report.base import AuditReport
 from auditkit.report.html_format import HtmlFormat
-from tests.report.builder import build_report, rule, small_report, with_texts
+from tests.report.builder import build_report, small_report, with_texts
 from tests.report.hostile import HOSTILE, LONG_LINE
+from tests.report.hostile_report import hostile_report
 
 
 class Page(HTMLParser):
@@ -24,11 +27,16 @@ class Page(HTMLParser):
         self.ids: list[str] = []
         self.targets: list[str] = []
         self.text = ""
+        self.metas: dict[str, str] = {}
+        self.inside = ""
         self.feed(source)
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags[tag] = self.tags.get(tag, 0) + 1
+        self.inside = tag
+        if tag == "meta" and (about := dict(attrs).get("http-equiv")):
+            self.metas[about] = dict(attrs).get("content") or ""
         for name, value in attrs:
             self.attributes.add(name)
             if name == "id" and value:
@@ -37,7 +45,8 @@ class Page(HTMLParser):
                 self.targets.append(value)
 
     def handle_data(self, data: str) -> None:
-        self.text += data
+        if self.inside not in ("script", "style"):
+            self.text += data
 
 
 def pages(report: AuditReport, folder: Path) -> tuple[str, str]:
@@ -49,8 +58,9 @@ def pages(report: AuditReport, folder: Path) -> tuple[str, str]:
 ALLOWED = set(
     "html head meta title style body div span main header p h1 h2 h3 b i u mark code pre nav ol ul li a section table "
     "thead tbody tr th td figure figcaption aside dl dt dd br svg defs g path use text tspan rect clippath "
-    "h4 details summary wbr".split()
+    "h4 details summary wbr caption desc script".split()
 )
+JSON_BLOCK = re.compile(r'<script type="application/json"[^>]*>(.*?)</script>', re.DOTALL)
 
 
 def assert_harmless(source: str) -> Page:
@@ -59,6 +69,8 @@ def assert_harmless(source: str) -> Page:
     assert not [name for name in page.attributes if name.startswith("on")]
     assert all(target.startswith("#") for target in page.targets)
     assert page.tags["style"] == page.tags["body"] == page.tags["h1"] == 1
+    assert page.tags["script"] == 1 + len(JSON_BLOCK.findall(source)) <= 2
+    assert "style" not in page.attributes, "the page's own policy would not let it through"
     assert not re.search(r"url\((?!#)|@import|expression\(", source)
     assert not set(source) & set("\x00\x1b\x07\x08\x7f\x9b\u202e\u2066\u200b\ufeff\ufffe\uffff")
     return page
@@ -67,10 +79,16 @@ def assert_harmless(source: str) -> Page:
 def test_the_page_is_one_file_that_needs_nothing(tmp_path: Path) -> None:
     for source in pages(build_report(findings_count=6), tmp_path):
         page = assert_harmless(source)
-        assert "default-src 'none'; style-src 'unsafe-inline'; img-src data:" in source
+        policy = page.metas["Content-Security-Policy"]
+        for element in ("style", "script"):
+            content = re.findall(f"<{element}>(.*?)</{element}>", source, re.DOTALL)
+            assert len(content) == 1
+            assert f"{element}-src 'sha256-{b64encode(sha256(content[0].encode()).digest()).decode()}'" in policy
+        assert policy.startswith("default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'")
+        assert "unsafe" not in policy and "require-trusted-types-for 'script'; trusted-types 'none'" in policy
         assert len(page.ids) == len(set(page.ids))
         assert {target[1:] for target in page.targets} <= set(page.ids)
-        assert page.tags["svg"] == 12 and "<script" not in source
+        assert page.tags["svg"] == 12 and page.tags["script"] == 1
         assert '<html lang="en-GB">' in source and "support-bot-1.2</title>" in source.replace(" (redacted)", "")
 
 
@@ -95,27 +113,7 @@ def test_other_verdicts(tmp_path: Path, outcome: str, words: str) -> None:
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_texts_are_shown_not_run(tmp_path: Path, name: str) -> None:
-    text = HOSTILE[name]
-    report = with_texts(small_report(), f"{text} {text}", text)
-    hostile = rule("fail", text, 0.5, 0.01, reason=text, rule=text, attack=text)
-    prefix = report.attacks[0].prefixes[0].model_copy(update={"text": text, "name": text, "note": text})
-    report = report.model_copy(
-        update={
-            "verdict": Verdict(outcome="fail", arm="baseline", rules=[hostile], cautions=[text]),
-            "release": ReleaseInfo(organisation=text, auditor=text, access=text, arm=text),
-            "policy": report.policy.model_copy(update={"name": text, "text": text, "weaker_than_preset": [text]}),
-            "signature": SignatureInfo(signed=True, label=text, certificate_subject=text),
-            "provenance": {text: {text: [text, {text: text}]}},
-            "attacks": [
-                report.attacks[0].model_copy(update={"name": text, "prefixes": [prefix], "parameters": {text: text}})
-            ],
-            "datasets": [each.model_copy(update={"name": text, "owner": text}) for each in report.datasets],
-            "limits": [text],
-        }
-    )
-    figures = report.figures
-    scatter = figures.scatters[0].model_copy(update={"attack": text, "dataset": text})
-    report = report.model_copy(update={"figures": figures.model_copy(update={"scatters": [scatter]})})
+    report = hostile_report(HOSTILE[name])
     full, _ = (assert_harmless(source) for source in pages(report, tmp_path))
     assert name != "template" or "{{7*7}}" in full.text
     if name == "script":
