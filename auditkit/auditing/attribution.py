@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import get_args
+from urllib.parse import quote
 
 import numpy as np
 
@@ -19,8 +21,7 @@ from auditkit.report.scored import Attribution, GroupKind, LeakGroup, Removal
 from auditkit.scoring.attribution import Leaks, Removals, cluster_records, end_to_end, group_counts, leaks, removals
 
 MOST_GROUPS = 40  # of one kind: a tag may be as rare as a record
-# What a spreadsheet takes for the beginning of a formula, full-width forms too, and what it may strip before it.
-FORMULA = tuple("=+-@\t\r\n '\"\N{NO-BREAK SPACE}＝＋－＠")
+PLAIN_PATH = re.compile(r"[\w./][\w./ -]*")  # nothing that a spreadsheet takes for a formula or for the end of a cell
 COLUMNS = ("rank", "dataset", "file", "line", "record", "records_in_cluster", "generations", "risk_per_record")
 
 
@@ -132,7 +133,7 @@ def _write_list(context: Context, one: _Leaking) -> None:
         replacing(context.run.removals_file(one.data.name)) as temporary,
         temporary.open("w", encoding="utf-8", newline="") as stream,
     ):
-        writer = csv.writer(stream, quoting=csv.QUOTE_ALL)  # separators differ by country
+        writer = csv.writer(stream)
         writer.writerow(COLUMNS)
         writer.writerows(_lines(context, one))
 
@@ -147,5 +148,9 @@ def _lines(context: Context, one: _Leaking) -> Iterator[tuple[str | int | float,
 
 
 def _as_path(file: str) -> str:
-    """The same path, but nothing that a spreadsheet would take for a formula [OWASP, CSV injection]."""
-    return f"./{file}" if file.startswith(FORMULA) else file
+    """The same path, with nothing in it that a spreadsheet would act on [OWASP, CSV injection].
+
+    A name that is not plain is percent-encoded behind ``file:``. Quotes would not do: which sign ends a cell differs
+    from country to country, and ``a;=1+1`` is two cells in many of them.
+    """
+    return file if PLAIN_PATH.fullmatch(file) else f"file:{quote(file)}"

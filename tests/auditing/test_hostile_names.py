@@ -1,4 +1,4 @@
-"""A whole audit of data whose files and tags are named by somebody hostile: spreadsheets, pages, machines, terminals."""
+"""A whole audit of data whose files and tags somebody hostile named: spreadsheets, pages, machines, terminals."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ import pytest
 import yaml
 
 from auditkit import audit, load_policy, verify
-from auditkit.auditing.attribution import FORMULA
 from auditkit.errors import DataError, PolicyError
 from auditkit.report.base import AuditReport
 
@@ -47,6 +46,8 @@ NAMES = (
 )
 TAGS = ["=1+1", "@SUM(A1)", "<b>tag</b>", "-2+3", "{{ 7*7 }}", "'; DROP TABLE"]
 WORDS = "kettle lamp invoice parcel garden bicycle window ticket coffee printer carpet ladder violin pepper".split()
+
+pytestmark = pytest.mark.slow
 
 
 def row(rng: random.Random) -> dict[str, object]:
@@ -103,28 +104,25 @@ def test_every_file_is_read_whatever_its_name(report: AuditReport, run: Path, fo
     assert report.datasets[0].records == 5 * len(NAMES)
     assert report.verdict.outcome == "fail"
     assert verify(run).ok
-    assert {path.name for path in folder.iterdir()} <= {
-        *("data", "controls.jsonl", "policy.yaml", "out", ".auditkit-secret", ".gitignore")
-    }
+    assert not any((place / "x").exists() for place in (folder, folder / "data", Path.cwd()))  # nobody touched it
 
 
 def test_the_removal_list_opens_in_a_spreadsheet_and_still_points_at_every_file(run: Path, folder: Path) -> None:
-    raw = (run / "evidence" / "removals-sft.csv").read_text(encoding="utf-8", newline="")
     with (run / "evidence" / "removals-sft.csv").open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert len(rows) == len(NAMES)
-    assert {(folder / "data" / one["file"]).resolve().name for one in rows} == set(NAMES)
-    for one in rows:
-        assert not any(value.startswith(FORMULA) for value in one.values()), one
-        lines = (folder / "data" / one["file"]).read_text().splitlines()
-        assert json.loads(lines[int(one["line"]) - 1])["q"]
-    # every cell is quoted: no separator, of whatever country, makes a second cell of a part
-    plain = list(csv.reader(raw.splitlines(keepends=True), quoting=csv.QUOTE_ALL, strict=True))
-    assert {len(line) for line in plain} == {len(rows[0])}
-    for separator in (";", "\t"):
-        for line in csv.reader([raw.replace('","', f'"{separator}"')], delimiter=separator, strict=True):
-            assert not any(cell.startswith(("=", "+", "@")) for cell in line)
-            break
+    found = [folder / "data" / unquote(one["file"].removeprefix("file:")) for one in rows]
+    assert {path.name for path in found} == set(NAMES)
+    for path, one in zip(found, rows, strict=True):
+        assert json.loads(path.read_text().splitlines()[int(one["line"]) - 1])["q"]
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|", " "])
+def test_no_cell_is_a_formula_whatever_ends_a_cell(run: Path, separator: str) -> None:
+    """Spreadsheets take the separator of the country that they are used in."""
+    text = (run / "evidence" / "removals-sft.csv").read_text(encoding="utf-8")
+    cells = [cell.strip("\"' \N{NO-BREAK SPACE}") for line in text.splitlines() for cell in line.split(separator)]
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r", *"＝＋－＠"))]
 
 
 def test_pages_show_names_and_tags_as_text(run: Path) -> None:

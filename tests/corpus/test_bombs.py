@@ -91,8 +91,8 @@ def test_a_record_of_a_megabyte_in_one_line_is_a_record(tmp_path: Path, ending: 
     if ending == "parquet":
         pq.write_table(pa.Table.from_pylist(items), path)
     else:
-        packing = {"jsonl": bytes, "jsonl.gz": gzip.compress}
-        path.write_bytes(packing[ending](data) if ending in packing else pa.compress(data, codec="zstd", asbytes=True))
+        packed = {"jsonl": data, "jsonl.gz": gzip.compress(data), "jsonl.zst": pa.compress(data, "zstd", asbytes=True)}
+        path.write_bytes(packed[ending])
     corpus = read(path)
     assert [len(record.prompt) for record in corpus.records] == [350_000, len(rows(1)[0]["q"])]
 

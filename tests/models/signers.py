@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,7 @@ def make_signer(folder: Path, name: str = "Release Team") -> Signer:
 
 def sign(model: Path, signature: Path, signer: Signer, *, certificate: bool = False, form: Any = None) -> Path:
     """Sign a model as its publisher would; ``form``: a hashing configuration of the library."""
-    from model_signing import signing
-
+    signing: Any = import_module("model_signing.signing")
     config = signing.Config()
     if certificate:
         config.use_certificate_signer(

@@ -15,9 +15,10 @@ from pydantic import ValidationError
 from auditkit.errors import MissingExtraError, ModelError
 from auditkit.models import model_signing_library
 from auditkit.models.model_signature import carried
+from auditkit.models.regular import sha256_of
 from auditkit.models.signer_section import SignerSection
 from auditkit.models.transformers_backend import TransformersBackend
-from auditkit.models.weights import identity, sha256_of
+from auditkit.models.weights import identity
 from auditkit.records import ModelIdentity
 from auditkit.report.model_words import manifest_words, signature_words
 from tests.models.gguf_files import METADATA, build

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import subprocess
 import sys
 import time
@@ -19,6 +20,7 @@ from pydantic import ValidationError
 
 from auditkit.errors import ModelError
 from auditkit.models.chat_template import template_prefix, turn_format
+from auditkit.models.script import read_script
 from auditkit.models.scripted import CHAT_TEMPLATE, TURNS, VOCABULARY, ScriptedBackend, ScriptedModel, decode, encode
 from auditkit.records import Generation, Sampler, SamplingRequest, TurnFormat
 
@@ -197,3 +199,14 @@ heavy = {"torch", "transformers", "scipy", "pyarrow", "jinja2"} & set(sys.module
 sys.exit(f"imported: {heavy}" if heavy else 0)
 """
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_a_script_that_is_a_pipe_is_never_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "script.jsonl")
+    with pytest.raises(ModelError, match="script cannot be read"):
+        read_script(tmp_path / "script.jsonl")
+
+
+def test_only_a_line_feed_ends_a_line_of_a_script(tmp_path: Path) -> None:
+    (tmp_path / "script.jsonl").write_text('{"user": "one\u2028two", "assistant": "y"}\r\n\n', encoding="utf-8")
+    assert [line.user for line in read_script(tmp_path / "script.jsonl")] == ["one\u2028two"]
