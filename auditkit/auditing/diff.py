@@ -86,7 +86,7 @@ def _sentence(gate: Sequence[Compared], outcome: DiffOutcome, same: Sameness) ->
         said += (
             f" {left_out} of the gates' {len(gate)} figures could not be compared like with like, and did not decide."
         )
-    if not same.role_changed("candidate"):
+    if same.before.described().model_sha256 and not same.role_changed("candidate"):
         said += " Both runs audited the same weights."
     return said
 
