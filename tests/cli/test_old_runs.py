@@ -50,6 +50,7 @@ def test_a_run_of_a_later_auditkit_asks_for_an_upgrade(old: Path, tmp_path: Path
     shutil.copytree(old, later)
     content = json.loads((later / "audit.json").read_bytes())
     (later / "audit.json").write_text(json.dumps({**content, "schema_version": "1.99"}))
-    for command in (["show", later, "rec-1"], ["report", later, "--out", tmp_path / "again"]):
+    commands: list[list[str | Path]] = [["show", later, "rec-1"], ["report", later, "--out", tmp_path / "again"]]
+    for command in commands:
         done = auditkit(*command)
         assert done.returncode == 2 and "upgrade auditkit" in done.stderr
