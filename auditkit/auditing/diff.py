@@ -36,7 +36,13 @@ def compare_runs(
 
 
 def compare(before: DiffRun, after: DiffRun, alpha: float = ALPHA) -> Diff:
-    """The same for runs that were read."""
+    """The same for runs that were read.
+
+    Raises:
+        ValueError: alpha is not in (0, 1).
+    """
+    if not 0 < alpha < 1:
+        raise ValueError("alpha lies between 0 and 1, such as 0.05")
     same = Sameness(before, after)
     gate = gate_lines(same, alpha)
     outcome = _outcome(gate)
@@ -80,7 +86,7 @@ def _sentence(gate: Sequence[Compared], outcome: DiffOutcome, same: Sameness) ->
         said += (
             f" {left_out} of the gates' {len(gate)} figures could not be compared like with like, and did not decide."
         )
-    if not same.role_changed("candidate"):
+    if same.before.described().model_sha256 and not same.role_changed("candidate"):
         said += " Both runs audited the same weights."
     return said
 

@@ -10,12 +10,13 @@ from typing import Any
 from auditkit.auditing import run_folder
 from auditkit.auditing.run_folder import RunFolder
 from auditkit.errors import AuditkitError, PolicyError
-from auditkit.policy.yaml_source import read_document
+from auditkit.policy.yaml_source import MAX_BYTES, read_document
 from auditkit.records import Estimate, View
 from auditkit.report.arm_figures import shown_arm
 from auditkit.report.base import Arm, AuditReport, Calibration, RuleResult
 from auditkit.report.diff import ComparedRun
 from auditkit.report.wording import candidate
+from auditkit.signing.files import read_bounded
 from auditkit.signing.verify import Verification, verify
 
 REDACTED = "audit.redacted.json"  # what is left of audit.json where a run was purged
@@ -77,8 +78,8 @@ class DiffRun:
     def policy(self) -> dict[str, Any]:
         """The locked policy as data; empty where it cannot be read."""
         try:
-            return read_document(self.folder.lock_file.read_bytes(), self.folder.lock_file).data
-        except (OSError, PolicyError):
+            return read_document(read_bounded(self.folder.lock_file, MAX_BYTES), self.folder.lock_file).data
+        except (OSError, ValueError, PolicyError):
             return {}
 
     def calibration(self, dataset: str, view: str) -> Calibration | None:

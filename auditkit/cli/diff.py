@@ -14,6 +14,7 @@ from auditkit.errors import AuditkitError
 if TYPE_CHECKING:
     from auditkit.report.diff import Diff
 
+MOST_ALPHA = 0.5
 KINDS = ("html", "markdown", "json")
 
 
@@ -25,7 +26,7 @@ KINDS = ("html", "markdown", "json")
 @click.option("--format", "formats", multiple=True, type=click.Choice(KINDS), help="Of --out (default: html).")
 @click.option(
     "--alpha",
-    type=click.FloatRange(0, 0.5, min_open=True),
+    type=float,
     default=0.05,
     show_default=True,
     help="Chance of a false word over all figures that decide.",
@@ -63,6 +64,8 @@ def diff(
     """
     from auditkit.auditing.diff import compare_runs
 
+    if not 0 < alpha <= MOST_ALPHA:  # a range would let what is no number pass
+        raise AuditkitError(f"--alpha {alpha} is no chance", f"above 0 and at most {MOST_ALPHA}, such as 0.05")
     _check_out(out, formats, (run_a, run_b))
     found = compare_runs(run_a, run_b, key=key, unverified=unverified, alpha=alpha)
     _show(found, as_json)

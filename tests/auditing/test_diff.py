@@ -128,11 +128,8 @@ def test_scores_are_paired_record_by_record(runs: dict[str, Path]) -> None:
     assert shift.members and shift.members.value == pytest.approx(sum(changes) / len(changes))
     assert (shift.records, shift.rises) == (len(changes), sum(change > 0 for change in changes))
     assert "by near-duplicate cluster" in shift.members.method
-    assert (
-        shift.controls
-        and shift.excess
-        and shift.excess.value == pytest.approx(shift.members.value - (shift.controls.value or 0))
-    )
+    assert shift.controls and shift.excess and shift.members.value is not None
+    assert shift.excess.value == pytest.approx(shift.members.value - (shift.controls.value or 0))
 
 
 def test_scores_without_clusters_say_so(runs: dict[str, Path], changed: Changed) -> None:

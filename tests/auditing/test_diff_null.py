@@ -36,7 +36,7 @@ Floats = npt.NDArray[np.float64]
 def _rates(rng: np.random.Generator, leak: float, records: int) -> Floats:
     """Hits a generation of each record, heavy-tailed, ``leak`` in all."""
     weights = rng.pareto(1.2, records) + 0.01
-    return leak * weights / weights.sum()
+    return np.asarray(leak * weights / weights.sum())
 
 
 def _side(rng: np.random.Generator, rates: Floats) -> tuple[CoverageResult, npt.NDArray[np.bool_]]:
@@ -102,8 +102,8 @@ def _compared(folder: Path, seed: int, leak: float, factor: float) -> Diff:
     truth = {scope: (_rates(rng, leak, RECORDS), _rates(rng, leak / 20, CONTROLS)) for scope in scopes}
     more = {scope: (members * factor, controls) for scope, (members, controls) in truth.items()}
     report = _REPORT
-    runs = [_run(folder, report, _estimates(rng, each)) for each in (truth, more)]
-    return compare(*runs)
+    before, after = (_run(folder, report, _estimates(rng, each)) for each in (truth, more))
+    return compare(before, after)
 
 
 _REPORT = small_report("pass")
@@ -138,7 +138,6 @@ def test_a_run_against_itself_has_not_moved(tmp_path: Path) -> None:
     line = diff.gate[0]
     assert line.before is not None
     same = replace(line.before)
-    runs = [_run(tmp_path, _REPORT, [same]) for _ in range(2)]
-    (only,) = compare(*runs).gate
+    (only,) = compare(_run(tmp_path, _REPORT, [same]), _run(tmp_path, _REPORT, [same])).gate
     assert only.movement == "level" and only.difference is not None
     assert only.difference.value == 0 and only.p == 1

@@ -127,7 +127,7 @@ def _text(html: str) -> str:
     """What a reader sees of a page."""
     seen: list[str] = []
     reader = HTMLParser()
-    reader.handle_data = seen.append  # type: ignore[method-assign]
+    reader.handle_data = seen.append  # type: ignore[method-assign,assignment]
     reader.feed(re.sub(r"<style>.*?</style>", "", html, flags=re.DOTALL))
     return " ".join(" ".join(seen).split())
 
@@ -164,7 +164,7 @@ def test_a_figure_of_one_run_is_shown_with_its_reason() -> None:
 def test_what_only_chance_may_have_moved_is_marked_as_a_question() -> None:
     line = _line(movement="rose_alone", p=0.03, adjusted_p=0.06)
     assert words.word(line) == "rose?" and "0.03, corrected 0.06" in words.corrected(line)
-    assert "not after correction" in _screen(_diff("level", gate=[line])).replace("\n", " ")
+    assert "not after correction" in " ".join(_screen(_diff("level", gate=[line])).split())
     assert words.word(_line(movement="rose_alone", decides=False)) == "higher"
 
 
@@ -185,13 +185,11 @@ def _hostile(text: str) -> Diff:
 def test_nothing_that_comes_from_a_run_is_acted_upon(name: str) -> None:
     diff = _hostile(HOSTILE[name])
     html = page(diff)
-    assert (
-        "<script" not in html.lower() and "<img" not in html and "<iframe" not in html and "onerror=" not in _tags(html)
-    )
+    assert not re.search(r"<(script|img|iframe|svg|link)|onerror=|onmouseover=", _tags(html), re.IGNORECASE)
     assert html.count("</main>") == 1 and html.count("</style>") == 1
     for text in (_screen(diff), _text(html), markdown(diff)):
         assert not re.search("[\x00-\x08\x0b-\x1f\x7f\u202e\u200b]", text)
-        assert "49" not in text or "{{" not in HOSTILE[name]
+        assert "7*7" not in HOSTILE[name] or "7*7" in text.replace("\\", "")  # not worked out
     assert not re.search(r"(?<!\\)[<>|`](?!\s*$)", _cells(markdown(diff)))
 
 
