@@ -26,6 +26,7 @@ HEAVY = {
     "datasets",
     "opacus",
     "lm_eval",
+    "cyclonedx",
 }
 BOTTOM = {"errors", "files", "machine_code", "records", "registry", "resources", "statistics"}
 ROOMS = {"policy", "corpus", "models", "attacks", "probes", "scoring", "mitigations", "report", "signing"}
