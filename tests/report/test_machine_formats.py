@@ -53,7 +53,7 @@ def everywhere(text: str) -> AuditReport:
     """A report with this text in every place that somebody else fills."""
     report = small_report()
     hostile = rule("fail", text, 0.5, 0.01, reason=text, rule=text, attack=text, arm=text)
-    of_model = dict.fromkeys(("backend", "source", "dtype", "licence", "architecture"), text)
+    of_model: dict[str, Any] = dict.fromkeys(("backend", "source", "dtype", "licence", "architecture"), text)
     models = [
         replace(model, **of_model, files={text: model.sha256, f"{text}2": model.sha256}) for model in report.models
     ]
