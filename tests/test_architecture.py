@@ -27,6 +27,7 @@ HEAVY = {
     "opacus",
     "lm_eval",
     "model_signing",
+    "cyclonedx",
 }
 BOTTOM = {"errors", "files", "machine_code", "records", "registry", "resources", "statistics"}
 ROOMS = {"policy", "corpus", "models", "attacks", "probes", "scoring", "mitigations", "report", "signing"}

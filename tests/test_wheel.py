@@ -19,7 +19,7 @@ datasets:
   - {name: sft, stage: sft, path: sft.jsonl, fields: {prompt: q, response: a}, controls: controls.jsonl}
 attacks: [{kind: template_prefix, samples: 40, max_new_tokens: 64}]
 gate: [{metric: string_memorisation_rate, max: 0.5}]
-report: {formats: [html, pdf, json, sarif, junit], sign: none}
+report: {formats: [html, pdf, json, sarif, junit, cyclonedx, markdown], sign: none}
 """
 
 

@@ -51,6 +51,11 @@ def test_they_are_valid(schema: str, content: dict[str, Any]) -> None:
     assert list(validator.iter_errors(broken)), "the schema finds nothing wrong with anything"
 
 
+def test_no_expression_is_pasted_into_a_script() -> None:
+    (job,) = github_workflow()["jobs"].values()
+    assert not [step["run"] for step in job["steps"] if "${{" in step.get("run", "")]
+
+
 def test_the_workflow_takes_no_more_rights_than_it_needs() -> None:
     workflow = github_workflow()
     (job,) = workflow["jobs"].values()

@@ -69,6 +69,8 @@ CASES: dict[str, tuple[str, str, str, str, str]] = {
     "external embedder": ("embedder: {kind: default}", "embedder: {kind: gemini}", "external_processing: forbid", "the embedder gemini sends texts away, which dataset 'sft' forbids", "allow"),
     "a literal key": ("key: env:AUDITKIT_KEY", "key: hunter2", "hunter2", "`report.sign.key` should name an environment variable", "env:NAME"),
     "a literal secret": ("formats:", "secret: hunter2, formats:", "hunter2", "`report.secret` should name an environment variable", "env:NAME"),
+    "unknown format": ("formats: [html, json]", "formats: [html, sarf]", "sarf", "`report.formats[1]` should be 'json', 'html'", "'sarif'"),
+    "a format that is no text": ("formats: [html, json]", "formats: [html, 7]", "formats", "`report.formats[1]` should be text", "quotes"),
     "duplicate key": ("    stage: sft\n", "    stage: sft\n    stage: dpo\n", "stage: dpo", "`datasets[0].stage` is given twice: lines 8 and 9", "keep one"),
     "alias": ("fields: {prompt: question, response: answer}", "fields: *shared", "*shared", "the alias 'shared' is not allowed", "extends"),
     "tag": ("name: support-bot-1.2", "name: !!python/object/apply:os.system [x]", "!!python", "python/object/apply:os.system' is not allowed", ""),

@@ -280,6 +280,7 @@ def dataset(name: str, stage: str) -> DatasetInfo:
         classification="confidential",
         external_processing="forbid",
         views=list(VIEWS),
+        folder=".",
     )
 
 
