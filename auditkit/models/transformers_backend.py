@@ -168,6 +168,7 @@ def _snapshot(path: str, allow_pickle: bool, download: bool, whole: bool) -> Pat
     assert named
     try:
         hub: Any = import_module("huggingface_hub")
+        absent: Any = import_module("huggingface_hub.errors").LocalEntryNotFoundError
     except ImportError as error:
         raise MissingExtraError("huggingface-hub", "hub") from error
     wanted: dict[str, Any] = {"revision": named["revision"]}
@@ -177,7 +178,7 @@ def _snapshot(path: str, allow_pickle: bool, download: bool, whole: bool) -> Pat
     try:
         return Path(hub.snapshot_download(named["repo"], **wanted, local_files_only=not download))
     except Exception as error:  # the client raises many kinds: offline, gated, no such commit
-        if not download and isinstance(error, hub.errors.LocalEntryNotFoundError):
+        if not download and isinstance(error, absent):
             return None
         raise ModelError(
             f"{path} cannot be downloaded: {type(error).__name__}",
