@@ -48,6 +48,7 @@ def audited(tmp_path_factory: pytest.TempPathFactory) -> Audited:
     printed = _auditkit(folder, environment, "check", "policy.yaml")
     printed += _auditkit(folder, environment, "run", "policy.yaml", "--verbose")
     (first,) = (folder / "reports").iterdir()
+    printed += _auditkit(folder, environment, "check", "policy.yaml")  # now that there is a secret
     printed += _auditkit(folder, environment, "verify", str(first))
     _auditkit(folder, environment, "run", "policy.yaml", "--quiet", "--set", "report.formats=[json]")
     (second,) = set((folder / "reports").iterdir()) - {first}
