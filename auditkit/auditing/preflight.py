@@ -19,6 +19,7 @@ from auditkit.auditing.preflight_waivers import waivers_told
 from auditkit.auditing.prepare import PreparedDataset, prepare_dataset
 from auditkit.auditing.publish import check_formats, check_scoring, signing_keys, timestamp_of
 from auditkit.auditing.reading_plan import readings_of
+from auditkit.auditing.secret import secret_if_known
 from auditkit.errors import AuditkitError, Problem, ProblemsError
 from auditkit.models.base import ModelPreflight
 from auditkit.policy.load import weaker_than_preset
@@ -73,6 +74,7 @@ def preflight(policy: Policy, out: Path) -> Preflight:
 
 def _datasets(policy: Policy, found: Preflight) -> list[PreparedDataset]:
     read = []
+    secret = secret_if_known(policy)
     for position, section in enumerate(policy.datasets):
         if section.path.startswith("hub://") or (section.controls or "").startswith("hub://"):
             found.warnings.append(
@@ -88,7 +90,7 @@ def _datasets(policy: Policy, found: Preflight) -> list[PreparedDataset]:
             found.problems.append(_problem(policy, f"datasets.{position}.path", error))
             continue
         read.append(data)
-        for heading, sentence in dataset_facts(data):
+        for heading, sentence in dataset_facts(data, secret):
             found.tell(heading, sentence)
         found.warnings += dataset_warnings(data)
     return read

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from auditkit.auditing.lengths import length_check
 from auditkit.auditing.near_controls import near_prompts_sentence
 from auditkit.auditing.prepare import PreparedDataset
+from auditkit.corpus.identity import keyed_digest
 from auditkit.policy.power import Sizes
 from auditkit.report.base import RulePower
 
@@ -22,8 +23,11 @@ def sizes_of(data: PreparedDataset) -> Sizes:
     return Sizes(len(data.members.records) - data.members.duplicates, controls - controls // 2, controls // 2)
 
 
-def dataset_facts(data: PreparedDataset) -> Iterator[tuple[str, str]]:
-    """Sections and sentences."""
+def dataset_facts(data: PreparedDataset, secret: bytes | None) -> Iterator[tuple[str, str]]:
+    """Sections and sentences. Digests of files are keyed as in the lock, so that a log confirms no guess at them.
+
+    ``secret``: the project's; None where no run has made it yet.
+    """
     records, controls, sizes = len(data.members.records), len(data.controls.records), sizes_of(data)
     yield (
         "datasets",
@@ -33,7 +37,8 @@ def dataset_facts(data: PreparedDataset) -> Iterator[tuple[str, str]]:
     )
     yield from (("near-duplicates", sentence) for sentence in _near_duplicates(data))
     for name, digest in {**data.members.file_digests, **data.controls.file_digests}.items():
-        yield "digests", f"sha256 {digest}  {name}"
+        shown = keyed_digest(secret, "file", digest) if secret else "keyed once the first run has made the secret:"
+        yield "digests", f"{shown}  {name}"
 
 
 def _near_duplicates(data: PreparedDataset) -> Iterator[str]:

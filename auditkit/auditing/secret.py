@@ -46,6 +46,14 @@ def known_secret(policy: Policy) -> bytes:
     return project_secret(policy)
 
 
+def secret_if_known(policy: Policy) -> bytes | None:
+    """The secret where there is a usable one; none is made, nothing is complained of."""
+    try:
+        return known_secret(policy)
+    except AuditkitError:
+        return None
+
+
 def _beside(folder: Path) -> bytes:
     path = folder / FILE_NAME
     if not path.exists():

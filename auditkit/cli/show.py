@@ -33,7 +33,7 @@ def show(run: Path, item: str, *, as_json: bool, prove: bool, out: Path | None, 
     \b
     Examples:
       auditkit show reports/bot-20261122T101500Z-1a2b3c4d rec-5f0c...
-      auditkit show reports/bot-20261122T101500Z-1a2b3c4d sft.jsonl:17 \
+      auditkit show reports/bot-20261122T101500Z-1a2b3c4d sft.jsonl:17 \\
         --prove --out record.proof.json
     """
     from rich.console import Console

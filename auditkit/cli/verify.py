@@ -54,7 +54,7 @@ def verify(
       auditkit verify reports/support-bot-1.2-20261122T101500Z-1a2b3c4d \\
         --key auditkit.pub --cert certificate.pem --model weights/post \\
         --policy policy.yaml --require pass
-      auditkit verify reports/support-bot-1.2-20261122T101500Z-1a2b3c4d \
+      auditkit verify reports/support-bot-1.2-20261122T101500Z-1a2b3c4d \\
         --key auditkit.pub --proof record.proof.json --record record.txt
 
     \b

@@ -24,6 +24,7 @@ from auditkit.report.span_marks import finding_differences
 
 CELLS = 40  # of a span bar; coarse on purpose: the lengths of words would let a guess be confirmed
 CELL_CHARACTERS = 8  # at least: of a short text, a finer bar would tell which letters a known generation has right
+LEAST_BARRED = 24  # characters: of a shorter text no bar is drawn, nor beside one
 PLACES = 2  # decimals of a score: whoever has the model could hold a guess against all of them
 FIGURES = 2  # significant figures of what a probe says of one record, for the same reason
 SHARED, DIFFERS = "█", "░"
@@ -115,6 +116,12 @@ def _redacted_finding(finding: Finding) -> Finding:
 
 
 def _bars(pair: Finding | BandExample, record: Marked, generation: Marked) -> dict[str, str]:
+    """Of a word or two, lengths alone: where they agree with a generation that is known would tell letters."""
+    if min(len(pair.record_text), len(pair.generation_text)) < LEAST_BARRED:
+        return {
+            "record_text": f"{len(pair.record_text):,} characters",
+            "generation_text": f"{len(pair.generation_text):,} characters",
+        }
     return {
         "record_text": span_bar(record, len(pair.record_text)),
         "generation_text": span_bar(generation, len(pair.generation_text)),

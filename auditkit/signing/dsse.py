@@ -53,7 +53,7 @@ def read(content: bytes, payload_type: str = PAYLOAD_TYPE) -> Envelope:
     try:
         form = _Form.model_validate(strict_json.parse_canonical(content))
         if form.payloadType != payload_type:
-            raise ValueError(f"its payload is not {payload_type}")
+            raise ValueError(f"not a DSSE envelope of {payload_type}")
         payload = base64.b64decode(form.payload, validate=True)
         raw = {s.keyid: Signature(s.keyid, base64.b64decode(s.sig, validate=True).hex()) for s in form.signatures}
     except (ValidationError, binascii.Error):

@@ -42,8 +42,8 @@ class Haystack:
         decoded = b"\n".join(_from_base64(plain))
         twice = b"\n".join(_from_base64(decoded))
         text = (plain + b"\n" + decoded + b"\n" + twice).decode("utf-8", "replace")
-        unescaped = (html.unescape(text), urllib.parse.unquote(text), _unicode_escapes(text))
-        return b"\n".join((plain, decoded, twice, *(one.encode("utf-8", "replace") for one in unescaped)))
+        unescaped = html.unescape(urllib.parse.unquote(_unicode_escapes(text)))
+        return b"\n".join((plain, decoded, twice, unescaped.encode("utf-8", "replace")))
 
     @cached_property
     def lowered(self) -> bytes:

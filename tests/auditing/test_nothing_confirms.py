@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ TAGS = ["wombat-team", "Periwinkle"]
 NEAR_DUPLICATES = ["gallimaufry", "gallimaufri"]
 ALONE = ["xylophonist"]  # the one record of a file of its own
 WITHIN = ["quokkas42", "vermicelli"]  # one word among others, in a question and in an answer
+pytestmark = pytest.mark.slow
 PLANTED = [*LEAKED, *NEARLY, *KEPT, *TAGS, *NEAR_DUPLICATES, *ALONE, *WITHIN]
 DECOYS = ["armadillo", "tangerine", "correcthorse", "letmein99", "qwertyuiop", "clavichord", "Fuchsias", "dragonfly8"]
 CONFIDENTIAL = ("evidence/", "audit.json", "report.html", "report.pdf")
@@ -46,6 +48,7 @@ def audited(tmp_path_factory: pytest.TempPathFactory) -> Audited:
     printed = _auditkit(folder, environment, "check", "policy.yaml")
     printed += _auditkit(folder, environment, "run", "policy.yaml", "--verbose")
     (first,) = (folder / "reports").iterdir()
+    printed += _auditkit(folder, environment, "check", "policy.yaml")  # now that there is a secret
     printed += _auditkit(folder, environment, "verify", str(first))
     _auditkit(folder, environment, "run", "policy.yaml", "--quiet", "--set", "report.formats=[json]")
     (second,) = set((folder / "reports").iterdir()) - {first}
@@ -70,16 +73,23 @@ def _write(folder: Path) -> None:
     tagged = [{**row, "t": TAGS[at % 2]} for at, row in enumerate(talk)]
     jsonl(folder / "talk.jsonl", tagged)
     words = [*LEAKED, *NEARLY, *KEPT, *NEAR_DUPLICATES]
-    filler = [f"filler{at:03d}word" for at in range(60)]
+    made = _made_words(230)
+    filler, controls = made[:60], made[60:]
     jsonl(folder / "words.jsonl", [{"q": word} for word in [*words, *filler]])
     jsonl(folder / "alone.jsonl", [{"q": ALONE[0]}])
     jsonl(folder / "controls.jsonl", rows(160, 2))
-    jsonl(folder / "other.jsonl", [{"q": f"control{at:03d}text"} for at in range(160)])
+    jsonl(folder / "other.jsonl", [{"q": word} for word in controls])
     changed = [word.replace("o", "u").replace("a", "e") for word in NEARLY]
     one_word = [{"user": word, "assistant": "Noted."} for word in [*LEAKED, *changed, f"I said {LEAKED[0]} twice"]]
     jsonl(folder / "base.jsonl", said(rows(20, 7)))
     jsonl(folder / "script.jsonl", [*said(talk[:6]), *one_word])
     (folder / "policy.yaml").write_text(yaml.safe_dump(_policy()))
+
+
+def _made_words(count: int) -> list[str]:
+    """Words of one kind that no language has, none near another."""
+    rng = random.Random(5)
+    return ["".join(rng.choice("bdfglmnprstvz") + rng.choice("aeiou") for _ in range(5)) for _ in range(count)]
 
 
 def _policy() -> dict[str, object]:
@@ -104,12 +114,10 @@ def _policy() -> dict[str, object]:
         ],
         "attacks": [
             {"kind": "template_prefix", "samples": 200, "max_new_tokens": 400, "seed": 1},
-            {"kind": "bos_prefix", "samples": 20, "max_new_tokens": 100},
         ],
         "probes": [
             {"kind": "likelihood_shift"},
             {"kind": "extraction_probability"},
-            {"kind": "min_k"},
             {"kind": "canary_exposure", "in_dataset": False, "references": 200},
         ],
         "scoring": {"semantic_threshold": {"calibrate_fpr": 0.1}},

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from auditkit.report.base import AuditReport
+from auditkit.report.base import AuditReport, Column, ProbeReport, Table
 from auditkit.report.differences import differences
 from auditkit.report.html_format import HtmlFormat
 from auditkit.report.json_format import JsonFormat, canonical
 from auditkit.report.junit_format import JunitFormat
 from auditkit.report.pdf_format import PdfFormat
-from auditkit.report.redaction import CELLS, redact, span_bar
+from auditkit.report.redaction import redact, span_bar
 from auditkit.report.sarif_format import SarifFormat
 from tests.report.builder import small_report, with_texts
 from tests.report.poppler import inflated, told
@@ -85,10 +85,54 @@ def test_a_bar_shows_where_texts_agree_and_how_long_they_are() -> None:
     half = "the same words at the beginning of both texts "
     marked, _ = differences(half + "alpha beta gamma delta epsilon zeta eta theta", half + "0123456789 " * 4)
     bar, words = span_bar(marked, 90).split("\n")
-    assert len(bar) == CELLS and bar.startswith("█" * 15) and bar.endswith("░" * 15)
+    assert len(bar) == 11 and bar.startswith("█" * 5) and bar.endswith("░" * 5)
     assert words.startswith("90 characters, 5")
 
 
 def test_an_empty_text_has_no_bar() -> None:
     marked, _ = differences("", "x")
     assert span_bar(marked, 0) == "0 characters, 0% of them shared"
+
+
+def one_word(record: str, generation: str) -> tuple[object, ...]:
+    """All that the redacted report says of a leaked record that is one word."""
+    finding = redact(with_texts(small_report(), record, generation)).findings[0]
+    return finding.record_text, finding.generation_text, len(finding.spans)
+
+
+@pytest.mark.parametrize("around", ["{}", "the password is {} and that is all", "{} " + "and on it goes " * 40])
+def test_a_bar_tells_of_no_letter_of_a_word(around: str) -> None:
+    """The same is said of any word of that length, whichever of its letters the generation has right."""
+    said = {one_word(word, around.format(word)) for word in ("hunter2", "letmein", "qwertyu")}
+    assert len(said) == 1
+    wrong = {one_word("hunter2", around.format("hunter2"[:at] + "_" + "hunter2"[at + 1 :])) for at in range(7)}
+    assert len({bars for bars, *_ in wrong}) == 1
+
+
+def test_what_is_said_of_one_record_is_said_in_few_figures() -> None:
+    report = small_report()
+    precise = [finding.model_copy(update={"score": 0.987654, "levenshtein": 0.123456}) for finding in report.findings]
+    redacted = redact(report.model_copy(update={"findings": precise}))
+    assert {(finding.score, finding.levenshtein) for finding in redacted.findings} == {(0.99, 0.12)}
+    assert all(finding.generation_id == finding.generation for finding in redacted.findings)
+    points = [point for scatter in redacted.figures.scatters for point in scatter.points]
+    assert points and all(round(point.embedding, 2) == point.embedding for point in points)
+
+
+def test_a_record_in_a_table_of_a_probe_has_few_figures_and_the_rest_stays() -> None:
+    columns = [Column(name="record", kind="record"), Column(name="log10 p", kind="number")]
+    of_records = Table(title="t", columns=columns, rows=[["rec-1", -12.3456]])
+    of_many = Table(title="t", columns=columns[1:], rows=[[-12.3456]])
+    probe = ProbeReport(
+        name="p", kind="p", dataset="sft", parameters={}, notes=[], unscored={}, tables=[of_records, of_many], charts=[]
+    )
+    shown = redact(small_report().model_copy(update={"probes": [probe]})).probes[0]
+    assert [table.rows for table in shown.tables] == [[["rec-1", -12.0]], [[-12.3456]]]
+
+
+def test_what_blinds_the_full_reports_is_not_in_the_redacted_ones(tmp_path: Path) -> None:
+    report = small_report()
+    report = report.model_copy(update={"run": report.run.model_copy(update={"blind": "5ca1ab1e" * 8})})
+    full, redacted = HtmlFormat().write(report, tmp_path)
+    assert "5ca1ab1e" in full.read_text() and "5ca1ab1e" not in redacted.read_text()
+    assert "5ca1ab1e" not in canonical(redact(report)).decode()

@@ -107,3 +107,14 @@ def test_a_refusal_tells_nothing_of_the_content(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not a DSSE envelope") as caught:
         dsse.read(strict_json.canonical({"payload": "SECRET", "payloadType": "x", "signatures": []}))
     assert "SECRET" not in str(caught.value)
+
+
+def test_an_envelope_of_one_type_is_none_of_another(keys: SigningKeys) -> None:
+    """The type is signed: what was signed as waivers is never read as a statement, nor the other way round."""
+    kind = "application/vnd.auditkit.waivers+json"
+    content = dsse.seal(b"{}", keys.dsse_signer, kind)
+    assert dsse.is_signed_by(dsse.read(content, kind), keys.public_key)
+    with pytest.raises(ValueError, match=r"not a DSSE envelope of application/vnd\.in-toto"):
+        dsse.read(content)
+    renamed = strict_json.canonical({**json.loads(content), "payloadType": "application/vnd.in-toto+json"})
+    assert not dsse.is_signed_by(dsse.read(renamed), keys.public_key)
