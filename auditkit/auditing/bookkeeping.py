@@ -10,13 +10,16 @@ from auditkit.auditing.ledger import BEGIN, END, RESUMED, Ledger
 from auditkit.auditing.run_folder import RunFolder
 from auditkit.errors import RunError
 from auditkit.report.base import AuditReport
+from auditkit.signing.base import REGISTRATION
+from auditkit.signing.files import sha256_of
 
 
 @contextmanager
 def entered(context: Context) -> Iterator[None]:
     """Enter a run that begins or goes on; should it break, enter that too.
 
-    The first line of the event log names the ledger's last line: so the attestation vouches for the ledger up to there.
+    The first line of the event log names the ledger's last line, and the registration: so the attestation vouches for
+    the ledger up to there, and nobody can register a run that is under way.
 
     Raises:
         RunError: the ledger cannot be written.
@@ -31,7 +34,10 @@ def entered(context: Context) -> Iterator[None]:
         datasets=state.merkle_roots,
         policy_sha256=state.policy_sha256,
     )
-    context.log.append("resumed" if context.log.count("started") else "started", run=run.id, ledger=head)
+    facts = {"run": run.id, "ledger": head}
+    if (registration := run.path / REGISTRATION).is_file():
+        facts["registration"] = sha256_of(registration)
+    context.log.append("resumed" if context.log.count("started") else "started", **facts)
     try:
         yield
     except BaseException as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from auditkit.auditing.context import Context
 from auditkit.auditing.known_runs import KnownRun, known_runs
@@ -40,6 +41,22 @@ def registration_files(policy: Policy) -> dict[str, bytes]:
         return {}
     _opened(found, beside(policy.source.file, REGISTRATION))
     return found
+
+
+def registration_fact(policy: Policy) -> str:
+    """What ``auditkit check`` says of the registration.
+
+    Raises:
+        AuditkitError: as for ``registration_files``.
+    """
+    files = registration_files(policy)
+    if not files:
+        return "none: only the auditor's word will say that the limits were set before the result (auditkit register)"
+    found, stamp = _opened(files, beside(policy.source.file, REGISTRATION))
+    by = f"time stamp of {stamp.authority}, {stamp.time.isoformat()}" if stamp else "by its signer's own clock"
+    changed = found.predicate.policy.sha256 != policy.source.sha256 or policy.source.overrides
+    since = "changed since, which the report will say" if changed else "unchanged since"
+    return f"{found.predicate.registered}, {by}; {since}"
 
 
 def beside(policy_file: Path, name: str) -> Path:
@@ -79,8 +96,8 @@ def history(context: Context) -> tuple[Registration | None, EarlierRuns]:
     same = [run for run in known if run.is_of(candidate, context.state.merkle_roots.values())]
     earlier = [run for run in same if run.run != own.run and run.began_before(own)]
     files = {name: path.read_bytes() for name in _COPIES if (path := context.run.path / name).exists()}
-    found = _opened(files, context.run.path / REGISTRATION) if files else None
-    head = next((event.get("ledger", "") for event in context.log.recorded("started")), "")
+    found = _opened(files, context.run.path / REGISTRATION) if REGISTRATION in files else None
+    head = _begun(context).get("ledger", "")
     unknown = [] if candidate else ["The model has no digest: earlier runs of it cannot be told from others."]
     problems = [*unknown, *_broken(ledger, head, known), *(_forgotten(found[0], ledger, earlier) if found else ())]
     runs = EarlierRuns(
@@ -98,6 +115,11 @@ _COPIES = (REGISTRATION, REGISTRATION_STAMP)
 def _unlisted(context: Context) -> KnownRun:
     """This run as it is where neither the ledger nor the folder lists it any more."""
     return KnownRun(context.run.id, context.state.started, "unfinished", context.state.policy_sha256, {}, {})
+
+
+def _begun(context: Context) -> dict[str, Any]:
+    """The run's first event."""
+    return next(iter(context.log.recorded("started")), {})
 
 
 def _shown(run: KnownRun, context: Context) -> EarlierRun:
@@ -181,6 +203,8 @@ def _differences(context: Context, found: SignedRegistration, stamp: TimeStamp |
     if found.predicate.policy.sha256 != context.state.policy_sha256:
         yield "The policy, or a preset under it, was changed after it was registered: its SHA-256 is another."
     yield from _other_inputs(context, found)
+    if _begun(context).get("registration") != found.sha256:
+        yield "The registration was not there when this run began."
     began = signed.parse_moment(context.state.started)
     if max([found.moment, *([stamp.time] if stamp else [])]) > began + CLOCK_SKEW:
         yield "The registration says that it was made after this run began."

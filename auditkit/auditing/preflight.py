@@ -14,6 +14,7 @@ from auditkit.auditing.arms import arm_attacker
 from auditkit.auditing.calibrate import fixed_for_another
 from auditkit.auditing.check_arms import arm_problems, arm_warnings, missing_extras
 from auditkit.auditing.embedding import most_characters
+from auditkit.auditing.history import registration_fact
 from auditkit.auditing.preflight_data import MOST_RECORDS, dataset_facts, dataset_warnings, sizes_of, weak_rules
 from auditkit.auditing.preflight_waivers import waivers_told
 from auditkit.auditing.prepare import PreparedDataset, prepare_dataset
@@ -69,7 +70,15 @@ def preflight(policy: Policy, out: Path) -> Preflight:
     _scoring(policy, found)
     _needs(policy, datasets, parameters, out, found)
     _what_leaves(policy, found)
+    _registration(policy, found)
     return found
+
+
+def _registration(policy: Policy, found: Preflight) -> None:
+    try:
+        found.tell("registration", registration_fact(policy))
+    except AuditkitError as error:
+        found.problems.append(_problem(policy, "report.sign", error))
 
 
 def _datasets(policy: Policy, found: Preflight) -> list[PreparedDataset]:

@@ -21,7 +21,7 @@ from auditkit.signing import attestation
 from auditkit.signing import purge as signed
 from auditkit.signing.attestation import Attestation
 from auditkit.signing.base import SignerFacts, Subject
-from auditkit.signing.files import Listing, list_folder
+from auditkit.signing.files import Listing, list_folder, visible
 from auditkit.signing.keys import load_signer, resolve
 from auditkit.signing.registration import parse_moment
 from auditkit.signing.verify import verify
@@ -164,7 +164,7 @@ def _write_statement(plan: PurgePlan, key: str, by: str) -> None:
     predicate = signed.PurgePredicate(
         run_id=plan.found.statement.predicate.run_id,
         purged_at=now(),
-        by=by or plan.by,
+        by=visible(by or plan.by),
         auditkit_version=__version__,
         retention_days=plan.days,
         early=not plan.is_due,

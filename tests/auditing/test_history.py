@@ -14,7 +14,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from auditkit import load_policy
 from auditkit.auditing import runner
+from auditkit.auditing.history import registration_fact
 from auditkit.auditing.ledger import Ledger
+from auditkit.auditing.preflight import preflight
 from auditkit.auditing.progress import Silent
 from auditkit.auditing.registered import register
 from auditkit.auditing.runner import Result
@@ -353,6 +355,31 @@ def test_a_run_of_other_data_is_no_earlier_run(policy: Path, run: Run, reports: 
     content = (policy.parent / "sft.jsonl").read_text()
     (policy.parent / "sft.jsonl").write_text(content + json.dumps({"q": "And this?", "a": "That too."}) + "\n")
     assert _earlier(run().report) == []
+
+
+def test_a_run_that_is_under_way_cannot_be_registered(
+    policy: Path, reports: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = register(load_policy(policy), tmp_path / "late.registration.dsse.json", reports)
+    with monkeypatch.context() as patch:
+        _break(patch, OSError("disk"))
+        with pytest.raises(RunError):
+            run()
+    (broken,) = (path for path in reports.iterdir() if path.is_dir())
+    shutil.copy(made.file, broken / "registration.dsse.json")
+    report = runner.resume(broken, Silent()).report
+    assert report.registration
+    assert report.registration.differences == ["The registration was not there when this run began."]
+
+
+def test_check_tells_of_the_registration(policy: Path, reports: Path) -> None:
+    assert "auditkit register" in registration_fact(load_policy(policy))
+    made = register(load_policy(policy), reports=reports)
+    assert registration_fact(load_policy(policy)).endswith("by its signer's own clock; unchanged since")
+    assert "changed since, which" in registration_fact(load_policy(policy, ["gate.0.max=0.4"]))
+    made.file.write_bytes(made.file.read_bytes()[:-1])
+    problems = preflight(load_policy(policy), reports).problems
+    assert any("registration" in problem.message and "--again" in problem.hint for problem in problems)
 
 
 def test_the_ledgers_head_is_attested(run: Run, reports: Path) -> None:
