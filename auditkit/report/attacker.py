@@ -14,8 +14,12 @@ _ACCESS_OF_AUDIT = (
     "The weights, on the auditor's machine: every token of the prefix is chosen, the sampler is set freely, and nothing "
     "limits how often the model is asked."
 )
-_LESS = " The release gives less than that, so that the figures of the baseline are an upper estimate for these attacks."
-_ABSTAINS = "They train nothing, change no weight, and see no training log. The same seeds draw the same generations again."
+_LESS = (
+    " The release gives less than that, so that the figures of the baseline are an upper estimate for these attacks."
+)
+_ABSTAINS = (
+    "They train nothing, change no weight, and see no training log. The same seeds draw the same generations again."
+)
 
 
 def attacker_rows(report: AuditReport) -> list[tuple[str, str]]:
@@ -39,4 +43,3 @@ def _knowledge(report: AuditReport) -> str:
     if any("adaptive" in arm.attack_kinds.values() for arm in report.arms):
         said.append("On mitigated arms a second attacker also knows which mitigation it is, with its parameters.")
     return " ".join(said)
-

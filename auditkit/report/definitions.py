@@ -203,4 +203,7 @@ def _place(metric: str, order: dict[str, int]) -> int:
 
 def term_definitions(mitigated: bool = False) -> list[Definition]:
     """The terms that every report uses; ``mitigated``: those of mitigations too."""
-    return [Definition(name, name, meaning) for name, meaning in (*_TERMS, *_VERDICT_TERMS, *(_ARM_TERMS if mitigated else ()))]
+    return [
+        Definition(name, name, meaning)
+        for name, meaning in (*_TERMS, *_VERDICT_TERMS, *(_ARM_TERMS if mitigated else ()))
+    ]

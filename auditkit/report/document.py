@@ -11,16 +11,16 @@ from auditkit.report import formatting, printing, wording
 from auditkit.report.arm_figures import baseline_of, shown_arm
 from auditkit.report.attacker import attacker_rows
 from auditkit.report.base import AuditReport
-from auditkit.report.direction import direction, runs_right_to_left, text_of
 from auditkit.report.definitions import definition, metric_definitions, term_definitions, title
+from auditkit.report.direction import direction, runs_right_to_left, text_of
 from auditkit.report.numbered import Figure, numbered_figures
 from auditkit.report.pairs import Cut, shown_bands, shown_findings
 from auditkit.report.redaction import redact
-from auditkit.report.skipped import skipped
 from auditkit.report.safe_text import left_out, safe_literal
 from auditkit.report.shown_mitigations import shown_mitigations
 from auditkit.report.shown_probes import cell, shown_probes
 from auditkit.report.shown_scoring import forecast_sentences, length_sentence, power_rows, threshold_tables
+from auditkit.report.skipped import skipped
 from auditkit.resources import resource_folder
 
 if TYPE_CHECKING:
@@ -43,7 +43,9 @@ class Medium:
     removals: int  # of one dataset
 
 
-SCREEN = Medium(screen=True, findings=5000, finding_characters=4000, pairs=2000, pair_characters=1500, lines=80, removals=5000)
+SCREEN = Medium(
+    screen=True, findings=5000, finding_characters=4000, pairs=2000, pair_characters=1500, lines=80, removals=5000
+)
 PAPER = Medium(
     screen=False, findings=1500, finding_characters=1000, pairs=120, pair_characters=420, lines=24, removals=100
 )

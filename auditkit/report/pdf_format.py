@@ -43,7 +43,9 @@ class PdfFormat(ReportFormat):
             # The first is laid out while the second is still being rendered.
             for child, without_texts in ((full, False), (redacted, True)):
                 _give(child, render(report, PAPER, without_texts))
-            return [write_bytes(folder / name, _take(child, name)) for name, child in ((FULL, full), (REDACTED, redacted))]
+            return [
+                write_bytes(folder / name, _take(child, name)) for name, child in ((FULL, full), (REDACTED, redacted))
+            ]
 
 
 @contextmanager

@@ -56,10 +56,16 @@ def _bounded(part: str, found: list[_Reason]) -> Iterator[Skipped]:
 def _data(report: AuditReport) -> Iterator[_Reason]:
     for data in report.datasets:
         if data.bad_lines:
-            yield f"{count(data.bad_lines)} lines of {data.name}", "they hold no readable record; the policy allows so many"
+            yield (
+                f"{count(data.bad_lines)} lines of {data.name}",
+                "they hold no readable record; the policy allows so many",
+            )
         for view, whole in (("record", "whole records"), ("prompt", "prompts alone")):
             if view not in data.views:
-                yield f"The {view} view of {data.name}", f"its records were not compared as {whole}: they have no such part"
+                yield (
+                    f"The {view} view of {data.name}",
+                    f"its records were not compared as {whole}: they have no such part",
+                )
         if not data.controls:
             yield f"Adjusted figures of {data.name}", "it has no controls, so that chance could not be taken off"
     for near in report.near_duplicates:
@@ -72,7 +78,11 @@ def _data(report: AuditReport) -> Iterator[_Reason]:
 
 def _attacks(report: AuditReport) -> Iterator[_Reason]:
     for attack in report.attacks:
-        lost = [f"{count(attack.finished[name])} {words}" for name, words in _UNFINISHED.items() if attack.finished.get(name)]
+        lost = [
+            f"{count(attack.finished[name])} {words}"
+            for name, words in _UNFINISHED.items()
+            if attack.finished.get(name)
+        ]
         if lost:
             unscored = sum(attack.finished.get(name, 0) for name in _UNFINISHED)
             yield (
@@ -91,7 +101,10 @@ def _thresholds(report: AuditReport) -> Iterator[_Reason]:
         if not any(control.dataset == data.name for control in report.positive_controls):
             yield f"Positive controls of {data.name}", "without a threshold there is nothing to find them at"
     if not any("paraphras" in control.variant for control in report.positive_controls):
-        yield "Paraphrased positive controls", "none were made: how well the embedder finds a paraphrase is not measured here"
+        yield (
+            "Paraphrased positive controls",
+            "none were made: how well the embedder finds a paraphrase is not measured here",
+        )
     if report.instrument is None:
         yield "Checks on models whose training data is known", "this version of auditkit brings none along"
 

@@ -87,7 +87,12 @@ def predicate(lock: bytes, outcome: str = "pass", overrides: tuple[str, ...] = (
 
 
 def write_run(
-    folder: Path, pdf: bytes, keys: SigningKeys | None, outcome: str = "pass", timestamp: str | None = None, **facts: object
+    folder: Path,
+    pdf: bytes,
+    keys: SigningKeys | None,
+    outcome: str = "pass",
+    timestamp: str | None = None,
+    **facts: object,
 ) -> Path:
     """A finished run in ``folder``."""
     lock = b"version: 1\nname: support-bot\nseed: 0\n"
