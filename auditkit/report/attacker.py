@@ -11,8 +11,8 @@ _WHO = {
     "chat-api": "Whoever may use the interface that takes messages (chat API).",
 }
 _ACCESS_OF_AUDIT = (
-    "The weights, on the auditor's machine: every token of the prefix is chosen, the sampler is set freely, and nothing "
-    "limits how often the model is asked."
+    "The weights, on the auditor's machine: every token of the prefix is chosen, the sampler is set freely, and "
+    "nothing limits how often the model is asked."
 )
 _LESS = (
     " The release gives less than that, so that the figures of the baseline are an upper estimate for these attacks."
@@ -37,8 +37,8 @@ def _knowledge(report: AuditReport) -> str:
     said = ["The model's chat template and special tokens, which are published with it; no record of the data."]
     if report.probes:
         said.append(
-            "Probes and attacks on given records know the records they ask about: they answer what the model holds, not "
-            "what somebody without the data could get."
+            "Probes and attacks on given records know the records they ask about: they answer what the model holds, "
+            "not what somebody without the data could get."
         )
     if any("adaptive" in arm.attack_kinds.values() for arm in report.arms):
         said.append("On mitigated arms a second attacker also knows which mitigation it is, with its parameters.")

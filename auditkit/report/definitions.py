@@ -88,8 +88,8 @@ _TERMS = (
 _VERDICT_TERMS = (
     (
         "attack",
-        "A way to make the model write: a prefix, a sampler and a number of generations. What comes out is compared with "
-        "the data afterwards; an attack from a prefix knows no record.",
+        "A way to make the model write: a prefix, a sampler and a number of generations. What comes out is compared "
+        "with the data afterwards; an attack from a prefix knows no record.",
     ),
     (
         "probe",

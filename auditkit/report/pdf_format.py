@@ -58,7 +58,7 @@ def _layout() -> Iterator[subprocess.Popen[bytes]]:
     """A process that waits for a page. The page and its PDF go through pipes: no copy of a text is left on disk."""
     command = [sys.executable, "-c", _CHILD, *sys.path]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) as child:
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) as child:  # noqa: S603 - our own module
         try:
             yield child
         finally:

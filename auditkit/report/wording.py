@@ -208,12 +208,12 @@ def choice_sentence(report: AuditReport) -> str:
     datasets = (
         ""
         if len(report.datasets) < 2
-        else " The datasets take turns: the best of each, then the second of each, and so on; one with fewer leaks leaves "
-        "its turns to the others."
+        else " The datasets take turns: the best of each, then the second of each, and so on; one with fewer leaks "
+        "leaves its turns to the others."
     )
     return (
-        "Chosen by rule and not by hand: of each cluster of near-duplicates the record with the highest embedding score, "
-        f"beside the generation that it has this score with, the highest first.{datasets}"
+        "Chosen by rule and not by hand: of each cluster of near-duplicates the record with the highest embedding "
+        f"score, beside the generation that it has this score with, the highest first.{datasets}"
     )
 
 

@@ -47,7 +47,7 @@ def time_stamper(url: str) -> Any:
     """A pyHanko time stamper for this address. It sends a digest of the signature, and nothing else."""
     from pyhanko.sign.timestamps import TimeStamper
 
-    class BoundedTimeStamper(TimeStamper):  # type: ignore[misc]
+    class BoundedTimeStamper(TimeStamper):
         """pyHanko's protocol over a plain request: bounded in time and size, and sent to this address only."""
 
         async def async_request_tsa_response(self, req: Any) -> Any:
@@ -62,7 +62,7 @@ def time_stamper(url: str) -> Any:
                 reason = visible(str(error)) or type(error).__name__
                 raise _failed(url, f"its answer is no time stamp ({reason})") from None
 
-    return BoundedTimeStamper()
+    return BoundedTimeStamper()  # type: ignore[no-untyped-call]
 
 
 def _response(content: bytes) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html import unescape
 
 import pytest
@@ -10,11 +11,11 @@ import pytest
 from auditkit.report.attacker import attacker_rows
 from auditkit.report.base import AuditReport, ReleaseInfo, Verdict
 from auditkit.report.definitions import definition, term_definitions
-from auditkit.report.document import PAPER, SCREEN, render
+from auditkit.report.document import PAPER, SCREEN, Medium, render
 from auditkit.report.redaction import redact
 from auditkit.report.skipped import MOST_OF_A_KIND, skipped
 from auditkit.report.wording import OUTCOME_WORDS, choice_sentence
-from tests.report.arms_builder import arms_report
+from tests.report.arms_builder import mitigated_report
 from tests.report.builder import build_report, calibration, dataset, rule, small_report
 
 
@@ -66,7 +67,7 @@ def test_data_that_were_left_out_are_told() -> None:
 
 
 def test_arms_that_failed_or_mean_nothing_are_told() -> None:
-    report = arms_report()
+    report = mitigated_report()
     told = {row.what for row in skipped(report) if row.part == "Mitigations"}
     for arm in report.arms:
         assert not arm.failed or f"The arm {arm.name}" in told
@@ -90,24 +91,15 @@ def test_evidence_that_is_not_shown_is_counted() -> None:
 def test_of_one_kind_only_so_many_are_listed_and_the_rest_counted() -> None:
     report = small_report()
     undefined = report.arms[0].estimates[-1]
-    many = [
-        undefined._replace(dataset=f"set-{n}") if hasattr(undefined, "_replace") else _renamed(undefined, n)
-        for n in range(100)
-    ]
+    many = [replace(undefined, dataset=f"set-{number}") for number in range(100)]
     arm = report.arms[0].model_copy(update={"estimates": many})
     rows = [row for row in skipped(report.model_copy(update={"arms": [arm]})) if row.part == "Measures"]
     assert len(rows) == MOST_OF_A_KIND + 1 and rows[-1].what == "60 more of this kind"
 
 
-def _renamed(estimate, number):  # type: ignore[no-untyped-def]
-    from dataclasses import replace
-
-    return replace(estimate, dataset=f"set-{number}")
-
-
 @pytest.mark.parametrize("redacted", [False, True])
 @pytest.mark.parametrize("medium", [SCREEN, PAPER], ids=["screen", "paper"])
-def test_both_twins_say_all_of_it(medium, redacted) -> None:  # type: ignore[no-untyped-def]
+def test_both_twins_say_all_of_it(medium: Medium, redacted: bool) -> None:
     text = words(render(small_report(), medium, redacted))
     for heading in (
         "What this audit does not show",
@@ -141,7 +133,7 @@ def test_the_attacker_is_that_of_the_release(access: str) -> None:
 
 
 def test_every_verdict_word_metric_and_term_is_defined() -> None:
-    for report in (build_report(), arms_report()):
+    for report in (build_report(), mitigated_report()):
         mitigated = report.mitigations is not None
         text = words(render(report, PAPER, redacted=False))
         defined = text[text.index("Method and definitions", len(text) // 2) :]

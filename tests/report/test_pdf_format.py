@@ -116,16 +116,6 @@ def test_metadata_tell_dates_and_keywords_and_no_text_of_the_data(full: Path, ta
     assert "fetch(" not in tagged.root.Metadata.read_bytes().decode() + str(facts)
 
 
-def test_the_signed_file_is_the_same_each_time(tmp_path: Path) -> None:
-    first, second = (PdfFormat().write(small_report(), _made(tmp_path / name)) for name in ("a", "b"))
-    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir()
-    return folder
-
-
 def test_a_layout_that_breaks_names_the_file_and_no_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = "import sys; sys.stdin.read(); sys.stderr.write('MemoryError at layout.py:7'); sys.exit(1)"
     monkeypatch.setattr(pdf_format, "_CHILD", broken)

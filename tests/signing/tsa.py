@@ -70,8 +70,8 @@ class Authority:
 
 
 @contextmanager
-def served(authority: Authority) -> Iterator[str]:
-    """The authority's address while it is served."""
+def served(authority: Authority, port: int = 0) -> Iterator[str]:
+    """The authority's address while it is served; ``port`` 0: any that is free."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -89,7 +89,7 @@ def served(authority: Authority) -> Iterator[str]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}/tsr"
