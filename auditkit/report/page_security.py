@@ -1,4 +1,4 @@
-"""What the page may do, said by the page itself: its own style sheet and its own script, each by digest, and no more."""
+"""What the page may do, said by the page itself: its own style sheet and its own script, each by digest; no more."""
 
 from __future__ import annotations
 
