@@ -333,6 +333,9 @@ def test_print_shows_all_matches_opens_what_is_folded_and_no_controls(
     text = told("pdftotext", "-layout", tmp_path / "fifty.pdf", "-")
     for finding in report_of_fifty().findings:
         assert finding.record in text
+    sheets = text.removesuffix("\f").split("\f")
+    assert all("CONFIDENTIAL" in sheet for sheet in sheets)
+    assert all(f"Page {place} of {len(sheets)}" in sheet for place, sheet in enumerate(sheets, 1))
     assert "Search texts" not in text and "Printing shows" not in text and "Back to the threshold" not in text
     with visit(browser, folder / "arms" / FULL) as seen:
         assert seen.page.locator("details:not([open])").count() > 0
