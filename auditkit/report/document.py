@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from auditkit.report.definitions import definition, metric_definitions, term_def
 from auditkit.report.direction import direction, runs_right_to_left, text_of
 from auditkit.report.model_words import ignored_words, manifest_words, signature_words
 from auditkit.report.numbered import Figure, numbered_figures
-from auditkit.report.page_security import content_policy
+from auditkit.report.page_security import content_policy, page_margin
 from auditkit.report.pairs import Cut, shown_bands, shown_findings
 from auditkit.report.redaction import redact
 from auditkit.report.safe_text import left_out, safe_literal
@@ -116,7 +116,7 @@ def _view(report: AuditReport, medium: Medium, redacted: bool) -> dict[str, Any]
     return {
         "report": report,
         "screen": medium.screen,
-        "own": _own_parts() if medium.screen else {},
+        "own": _own_parts(wording.labels(report, redacted)) if medium.screen else {},
         "sliders": sliders(report, charts["thresholds"]) if medium.screen else [],
         "redacted": redacted,
         "heading": f"Leakage audit: {report.policy.name}{' (redacted)' if redacted else ''}",
@@ -155,9 +155,11 @@ def _decisive_first(report: AuditReport) -> list[RuleResult]:
     outcome = report.verdict.outcome
     first = ("waived", outcome) if outcome == "pass" else (outcome,)
     return sorted(report.verdict.rules, key=lambda rule: [rule.outcome != decisive for decisive in first])
-def _own_parts() -> dict[str, Markup]:
+
+
+def _own_parts(labels: Sequence[str]) -> dict[str, Markup]:
     """The page's style sheet and script to the letter, and the policy that lets in these two and nothing else."""
-    style = _resource("style.css") + _resource("screen.css")
+    style = _resource("style.css") + _resource("screen.css") + page_margin(labels)
     script = _resource("report.js")
     return {"style": style, "script": script, "policy": content_policy(style, script)}
 

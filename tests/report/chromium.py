@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, Request, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 _WATCH = "addEventListener('securitypolicyviolation', event => (window.refused ??= []).push(event.effectiveDirective));"
@@ -17,13 +17,38 @@ _WATCH = "addEventListener('securitypolicyviolation', event => (window.refused ?
 
 @dataclass
 class Visit:
-    """A page and what happened: requests but for the file itself, errors on the console, dialogs, navigations."""
+    """A page and what happened: errors, dialogs, pages shown; requests but for the file itself and what CSP refused."""
 
     page: Page
+    address: str
     requests: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     dialogs: list[str] = field(default_factory=list)
-    visited: list[str] = field(default_factory=list)
+    visited: set[str] = field(default_factory=set)
+
+    def watch(self) -> None:
+        self.page.on("request", self._requested)
+        self.page.on("requestfailed", self._failed)
+        self.page.on("console", self._told)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("dialog", self._asked)
+        self.page.on("framenavigated", lambda frame: self.visited.add(frame.url.partition("#")[0]))
+
+    def _requested(self, request: Request) -> None:
+        if request.url != self.address:
+            self.requests.append(request.url)
+
+    def _failed(self, request: Request) -> None:
+        if request.failure == "csp":
+            self.requests.remove(request.url)
+
+    def _told(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.errors.append(message.text)
+
+    def _asked(self, dialog: Dialog) -> None:
+        self.dialogs.append(dialog.message)
+        dialog.dismiss()
 
     @property
     def refused(self) -> list[str]:
@@ -33,7 +58,7 @@ class Visit:
 
     def assert_quiet(self) -> None:
         """Nothing was asked for, nothing went wrong, nobody was sent elsewhere."""
-        assert (self.requests, self.errors, self.dialogs, len(self.visited)) == ([], [], [], 1)
+        assert (self.requests, self.errors, self.dialogs, self.visited) == ([], [], [], {self.address})
 
 
 @contextmanager
@@ -54,14 +79,9 @@ def visit(browser: Browser, path: Path, **options: Any) -> Iterator[Visit]:
     context.set_offline(True)
     if options.get("java_script_enabled", True):
         context.add_init_script(_WATCH)
-    page = context.new_page()
-    seen, address = Visit(page), path.resolve().as_uri()
-    page.on("request", lambda request: request.url == address or seen.requests.append(request.url))
-    page.on("console", lambda message: message.type in ("error", "warning") and seen.errors.append(message.text))
-    page.on("pageerror", lambda error: seen.errors.append(str(error)))
-    page.on("dialog", lambda dialog: (seen.dialogs.append(dialog.message), dialog.dismiss()))
-    page.on("framenavigated", lambda frame: seen.visited.append(frame.url))
-    page.goto(address)
+    seen = Visit(context.new_page(), path.resolve().as_uri())
+    seen.watch()
+    seen.page.goto(seen.address)
     try:
         yield seen
     finally:

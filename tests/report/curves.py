@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
 from auditkit.auditing.thresholds import ThresholdHits
@@ -26,9 +28,10 @@ def hits(leak: float, threshold: float | None, records: int, seed: int) -> Drawn
     return DrawnHits(grid, members, controls, scored=GENERATIONS, records=records)
 
 
+@cache
 def curves(threshold: float | None, seed: int = 3) -> list[ThresholdCurve]:
     """Two attacks on two datasets, drawn both ways."""
-    made = []
+    made: list[ThresholdCurve] = []
     for dataset, leak in zip(DATASETS, (0.6, 0.01), strict=True):
         for attack, strength in zip(ATTACKS, (1.0, 0.3), strict=True):
             both = (hits(leak * strength, threshold, records, seed) for records in (RECORDS, RECORDS // 2))

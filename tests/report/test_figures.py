@@ -120,7 +120,8 @@ def test_a_label_that_looks_like_a_style_stays_a_label() -> None:
 
 
 def test_fonts_in_one_declaration_are_taken_apart() -> None:
-    old = Markup("<svg aria-label=\"x\"><text style=\"font: bold 8px 'DejaVu Sans'; text-anchor: middle\">a</text></svg>")
+    style = "font: bold 8px 'DejaVu Sans'; text-anchor: middle"
+    old = Markup(f'<svg aria-label="x"><text style="{style}">a</text></svg>')
     shown = ET.fromstring(str(for_screen(old, "f", "t", "d")))
     font = {"font-weight": "bold", "font-size": "8px", "font-family": "'DejaVu Sans'", "text-anchor": "middle"}
     assert dict(shown[2].attrib) == font
