@@ -308,8 +308,8 @@ class Sign(Section):
     certificate: str
     timestamp: Annotated[str, Field(pattern=r"^https?://[^\s@]+$", max_length=2000)] | None = Field(
         default=None,
-        description="Address of an RFC 3161 time stamp authority. A digest of a registration and of each PDF's signature "
-        "is sent there, and nothing else; its answer says when they were signed.",
+        description="Address of an RFC 3161 time stamp authority. A digest of a registration and of each PDF's "
+        "signature is sent there, and nothing else; its answer says when they were signed.",
     )
 
 
