@@ -82,7 +82,7 @@ def test_mappings_are_merged_and_lists_replaced(write: Write) -> None:
     assert policy.scoring.string_sample == 7
     assert policy.scoring.semantic_threshold == CalibrateFpr(calibrate_fpr=0.01)
     assert [attack.samples for attack in policy.prefix_attacks] == [50]
-    assert policy.report.formats == ["html", "pdf", "json", "sarif", "junit"]
+    assert policy.report.formats == ["html", "pdf", "json", "sarif", "junit", "cyclonedx", "markdown"]
     assert policy.report.sign == "none"
 
 
