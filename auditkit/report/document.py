@@ -99,7 +99,7 @@ def render(report: AuditReport, medium: Medium, redacted: bool) -> str:
     which nothing is missing.
     """
     shown = redact(report) if redacted else report
-    template = _environment().get_template("report/document.html.j2")
+    template = environment().get_template("report/document.html.j2")
     return template.render(_view(shown, medium, redacted))
 
 
@@ -159,12 +159,12 @@ def _decisive_first(report: AuditReport) -> list[RuleResult]:
 
 def _own_parts(labels: Sequence[str]) -> dict[str, Markup]:
     """The page's style sheet and script to the letter, and the policy that lets in these two and nothing else."""
-    style = _resource("style.css") + _resource("screen.css") + page_margin(labels)
-    script = _resource("report.js")
+    style = own_text("style.css") + own_text("screen.css") + page_margin(labels)
+    script = own_text("report.js")
     return {"style": style, "script": script, "policy": content_policy(style, script)}
 
 
-def _resource(name: str) -> Markup:
+def own_text(name: str) -> Markup:
     """A file beside the templates as it stands: our own text, not a template."""
     text = (resource_folder("templates") / "report" / name).read_text(encoding="utf-8")
     return Markup(text)  # noqa: S704 - it comes with the program
@@ -228,7 +228,7 @@ def _stages(report: AuditReport) -> list[dict[str, Any]]:
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
     """One environment: everything is escaped, unseen characters are shown, an undefined name is an error."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 

@@ -92,6 +92,7 @@ def _shown(pair: Finding | BandExample, place: str, origin: str, cut: Cut) -> Sh
         evidence=_evidence(pair, cut) if isinstance(pair, Finding) else "",
         verbatim=not cut.redacted and pair.record_text == pair.generation_text,
         measure=pair.measure if isinstance(pair, Finding) else "embedding_score",
+        waived=pair.waived if isinstance(pair, Finding) else "",
     )
 
 
