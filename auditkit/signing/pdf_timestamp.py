@@ -118,7 +118,7 @@ def check_stamp(signature: Any, authority: Certificate | None) -> tuple[Stamp | 
     if len(tokens) > 1:
         return None, [f"it carries {len(tokens)} time stamps instead of one"]
     try:
-        status = asyncio.run(_validated(tokens[0], signature.signer_info["signature"].native, authority))
+        status = _validated(tokens[0], signature.signer_info["signature"].native, authority)
     except Exception:  # a damaged or hostile token makes its parser fail in any way; each means the same to us
         return None, [DAMAGED]
     stamp = Stamp(status.timestamp, status.signing_cert.subject.human_friendly, bool(authority and status.trusted))
@@ -139,7 +139,7 @@ def _tokens(signer_info: Any) -> list[Any]:
     return [value["content"] for one in wanted for value in one["values"]]
 
 
-async def _validated(token: Any, signed: bytes, authority: Certificate | None) -> Any:
+def _validated(token: Any, signed: bytes, authority: Certificate | None) -> Any:
     """The token's own signature, its imprint of the PDF's, and whether its maker goes back to the authority given."""
     import hashlib
 
@@ -152,10 +152,10 @@ async def _validated(token: Any, signed: bytes, authority: Certificate | None) -
     roots = [as_asn1(authority)] if authority else []
     moment = token["encap_content_info"]["content"].parsed["gen_time"].native
     context = ValidationContext(trust_roots=roots, allow_fetching=False, moment=moment)
-    found = await validate_tst_signed_data(
+    found = validate_tst_signed_data(
         token, context, lambda algorithm: hashlib.new(algorithm, signed, usedforsecurity=False).digest()
     )
-    return TimestampSignatureStatus(**found)
+    return TimestampSignatureStatus(**asyncio.run(found))
 
 
 def _too_early_or_late(signature: Any, stamp: Stamp) -> list[str]:
