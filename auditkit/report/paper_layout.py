@@ -39,6 +39,9 @@ def load_weasyprint() -> Any:
         MissingExtraError: it is not installed.
         AuditkitError: the Pango libraries that it needs are not there; the hint says what to install.
     """
+    # Another library may have set the root logger to tell everything: hundreds of lines a page, the first on import.
+    for name in ("weasyprint", "fontTools"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     try:
         # Where Pango is missing, it prints advice on stdout, which belongs to results.
         with redirect_stdout(io.StringIO()):
@@ -52,9 +55,6 @@ def load_weasyprint() -> Any:
             "Debian: apt install libpango-1.0-0 libpangoft2-1.0-0; macOS: brew install pango; "
             "or leave pdf out of report.formats",
         ) from error
-    # Another library may have set the root logger to tell everything: hundreds of lines a page.
-    for name in ("weasyprint", "fontTools"):
-        logging.getLogger(name).setLevel(logging.ERROR)
     return weasyprint
 
 
