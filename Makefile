@@ -6,7 +6,7 @@ export HF_HUB_OFFLINE = 1
 export OMP_WAIT_POLICY = PASSIVE
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: demo demo-smollm2 lab lab-smollm2 lab-negative-knowledge lab-mitigations bench test lint format clean
+.PHONY: demo sample demo-smollm2 lab lab-smollm2 lab-negative-knowledge lab-mitigations bench test lint format clean
 
 # torch 2.13.0 has a CPU build on PyPI; a newer one would pull gigabytes of CUDA into CI. Users are not pinned to it.
 $(VENV)/.installed: pyproject.toml
@@ -25,6 +25,10 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/quickstart/demo.py
+
+# docs/sample from the two audits of the quickstart; needs pdftoppm and Chromium.
+sample: $(VENV)/.installed
+	$(BIN)/python examples/sample.py
 
 demo-smollm2: $(VENV)/.installed
 	$(BIN)/python examples/smollm2/demo.py
