@@ -1,4 +1,4 @@
-"""``make sample``: docs/sample from the quickstart's two audits: each format as a user gets it, and pictures of its pages.
+"""``make sample``: docs/sample from the two audits of the quickstart: each format as a user gets it, and its pages.
 
 The data of the quickstart are made up, so that here the full reports may be shown too. Evidence and keys stay away.
 """
@@ -29,7 +29,7 @@ WIDTH, HEIGHT = 1000, 1400
 def main() -> int:
     """0 when the sample was written."""
     make_keys()
-    out = HERE.parent / "reports" / "sample"
+    out = HERE.parent / "reports" / "for-sample"
     runs = [audited(QUICKSTART / name, out) for name in ("clean.yaml", "policy.yaml")]
     shutil.rmtree(SAMPLE / "run", ignore_errors=True)
     (SAMPLE / "run").mkdir(parents=True)
