@@ -48,6 +48,7 @@ def publish(context: Context, report: AuditReport) -> None:
             stage.advance(1)
     _sign_pdfs(run, keys, log, timestamp_of(policy))
     run.drop_work()
+    run.drop_empty_folders()
     log.append("closed", verdict=report.verdict.outcome)
     attest(run.path, _predicate(report, context.state), keys)
 

@@ -145,6 +145,12 @@ class RunFolder:
         with storage_errors(self.work):
             shutil.rmtree(self.shared_work, ignore_errors=True)
 
+    def drop_empty_folders(self) -> None:
+        """Remove folders with nothing in them (an arm that saves no weights): the attestation could not name them."""
+        for folder in sorted((path for path in self.path.rglob("*") if path.is_dir()), reverse=True):
+            if not any(folder.iterdir()):
+                folder.rmdir()
+
     def drop_part_files(self) -> None:
         """Remove what a killed process left under temporary names."""
         for leftover in self.path.rglob(".*.part"):

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from auditkit import load_policy
+from auditkit import load_policy, verify
 from auditkit.auditing import runner
 from auditkit.auditing.progress import Silent
 from auditkit.errors import PolicyError, RunError
@@ -211,7 +211,9 @@ def test_an_attack_that_was_hardly_tried_proves_nothing(run: Run) -> None:
 
 def test_a_filter_that_nobody_tried_to_evade_passes_nothing(run: Run) -> None:
     untried = {"kind": "output_filter", "measure": "levenshtein", "threshold": 0.5, "evasions": []}
-    report = run(untried, release={"arm": "output_filter", "access": "api"}).report
+    result = run(untried, release={"arm": "output_filter", "access": "api"})
+    assert not verify(result.folder).problems  # an arm that saves no weights leaves no folder for them
+    report = result.report
     assert _arm(report, "output_filter").withheld
     assert report.verdict.outcome == "inconclusive"
     assert any("is not attacked with the evasions upper" in caution for caution in report.verdict.cautions)
