@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from auditkit.auditing.diff_policy import ABSENT, shown_value
 from auditkit.auditing.diff_runs import DiffRun
 from auditkit.auditing.diff_sameness import Sameness, changed_parameters
+from auditkit.auditing.state import STATE_FILE, RunState
+from auditkit.policy.yaml_source import MAX_BYTES
 from auditkit.records import ModelIdentity
 from auditkit.report.base import AttackInfo, Calibration, DatasetInfo
 from auditkit.report.diff import NotSame
+from auditkit.signing.files import read_bounded
 
 MOST_POLICY = 40  # values of the policy
 _SEMANTIC = "figures by embedding are not measured alike, and do not decide"
@@ -146,12 +148,13 @@ def _why_other_root(same: Sameness, name: str) -> str:
     return "the data changed: figures are of each run's own data, nothing is paired"
 
 
-def _files(run: DiffRun, name: str) -> Any:
-    """Digests of a dataset's files as the policy was locked; they are compared, never shown."""
-    found: Any = run.policy
-    for step in ("locked", "datasets", name, "files"):
-        found = found.get(step) if isinstance(found, dict) else None
-    return found
+def _files(run: DiffRun, name: str) -> list[str] | None:
+    """Digests of a dataset's files, as far as the evidence is there; they are compared, never shown."""
+    try:
+        state = RunState.model_validate_json(read_bounded(run.folder.path / STATE_FILE, MAX_BYTES))
+    except (OSError, ValueError):
+        return None
+    return sorted(state.data_digests.get(name, {}).values())
 
 
 def _attacks(same: Sameness) -> Iterator[NotSame]:

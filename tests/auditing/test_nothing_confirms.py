@@ -47,11 +47,11 @@ def audited(tmp_path_factory: pytest.TempPathFactory) -> Audited:
     environment = {"AUDIT_KEY": str(keys.private)}
     printed = _auditkit(folder, environment, "check", "policy.yaml")
     printed += _auditkit(folder, environment, "run", "policy.yaml", "--verbose")
-    (first,) = (folder / "reports").iterdir()
+    (first,) = (folder / "reports").glob("*/")
     printed += _auditkit(folder, environment, "check", "policy.yaml")  # now that there is a secret
     printed += _auditkit(folder, environment, "verify", str(first))
     _auditkit(folder, environment, "run", "policy.yaml", "--quiet", "--set", "report.formats=[json]")
-    (second,) = set((folder / "reports").iterdir()) - {first}
+    (second,) = set((folder / "reports").glob("*/")) - {first}
     return Audited((first, second), printed)
 
 
