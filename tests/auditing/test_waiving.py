@@ -54,7 +54,7 @@ def go(policy: Policy) -> tuple[AuditReport, Path]:
     out = policy.source.file.parent / "out"
     before = set(out.iterdir()) if out.exists() else set()
     report = audit(policy, out)
-    (folder,) = set(out.iterdir()) - before
+    (folder,) = (path for path in set(out.iterdir()) - before if path.is_dir())
     return report, folder
 
 
@@ -91,7 +91,8 @@ def test_a_waived_rule_passes_and_says_so_everywhere(policy: Policy, approver: K
         assert '<h2 id="waivers">' in page and "only by waiver" in page and "In force" in page
     result = json.loads((folder / "results.sarif").read_bytes())["runs"][0]["results"][0]
     assert result["suppressions"][0]["kind"] == "external" and "J. Doe" in result["suppressions"][0]["justification"]
-    suite = ET.fromstring((folder / "results.junit.xml").read_bytes())
+    suite = ET.fromstring((folder / "results.junit.xml").read_bytes()).find("testsuite")
+    assert suite is not None
     assert (suite.get("failures"), suite.get("errors"), suite.get("skipped")) == ("0", "0", "1")
     found = verify(folder, require="pass")
     assert found.ok and any("waived" in note for note in found.notes)
@@ -221,6 +222,81 @@ def test_verify_finds_waived_rules_that_nothing_backs(policy: Policy, approver: 
     assert any("signed" in problem for problem in again(lambda copy: (copy / "waivers.dsse.json").write_bytes(forged)))
     assert verify(folder, approver=approver.public).ok
     assert not verify(folder, approver=stranger.public).ok
+
+
+def attested_again(folder: Path, copy: Path, change: Any) -> Path:
+    """A copy that was changed, and attested by whoever signs runs: nobody who may waive had a part in it."""
+    from auditkit.signing.attestation import attest, read
+    from auditkit.signing.base import AuditPredicate
+
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(folder, copy)
+    change(copy)
+    facts = read(copy).statement.predicate.model_dump(mode="json", exclude={"signer", "checksum"})
+    attest(copy, AuditPredicate.model_validate(facts), None)
+    return copy
+
+
+def rewritten(run: Path, change: Any, *names: str) -> None:
+    for name in names or ("audit.json", "audit.redacted.json"):
+        audited = json.loads((run / name).read_bytes())
+        change(audited["verdict"]["rules"][0])
+        (run / name).write_bytes(strict_json.canonical(audited))
+
+
+def test_a_waived_rule_that_cannot_be_read_is_not_backed(policy: Policy, approver: KeyFiles, tmp_path: Path) -> None:
+    waive_rule(policy, approver)
+    _, folder = go(policy)
+    changes: list[Any] = [
+        lambda rule: rule.update(limit=0.01, colour="green"),
+        lambda rule: rule.update(limit=0.01, reason=None),
+        lambda rule: rule.pop("metric"),
+    ]
+    for change in changes:
+        copy = attested_again(folder, tmp_path / "copy", lambda run, change=change: rewritten(run, change))
+        assert any("cannot be read" in problem for problem in verify(copy).problems)
+
+
+def test_a_purge_does_not_make_a_waiver_cover_more(policy: Policy, approver: KeyFiles, tmp_path: Path) -> None:
+    from auditkit.auditing import purge, run_folder
+
+    def stricter(run: Path) -> None:
+        rewritten(run, lambda rule: rule.update(limit=0.01))
+
+    waive_rule(policy, approver)
+    _, folder = go(policy)
+    forged = attested_again(folder, tmp_path / "forged", stricter)
+    for run, problem in ((folder, False), (forged, True)):
+        if problem:  # what the command itself would refuse
+            with pytest.raises(AuditkitError, match="covers it"):
+                purge.plan(run_folder.existing(run))
+            (run / "audit.json").unlink()
+        else:
+            purge.purge(purge.plan(run_folder.existing(run)), at_once=True)
+        assert any("covers it" in said for said in verify(run).problems) == problem
+
+
+def test_verify_says_that_the_approver_is_unknown_until_the_key_is_given(policy: Policy, approver: KeyFiles) -> None:
+    waive_rule(policy, approver)
+    _, folder = go(policy)
+    assert any("--approver" in note for note in verify(folder).notes)
+    assert not any("--approver" in note for note in verify(folder, approver=approver.public).notes)
+
+
+def test_verify_says_what_rests_on_the_auditors_word(policy: Policy, approver: KeyFiles, tmp_path: Path) -> None:
+    """Waivers of records: that these were all that leaked cannot be seen without the evidence and the secret."""
+    report, _ = go(policy)
+    for finding in report.findings:
+        add(policy, waiver(rule=None, record=finding.record, **FACTS), str(approver.private))
+    _, folder = go(policy)
+    found = verify(folder)
+    assert found.ok and any("record by record" in note for note in found.notes)
+
+    def other_figure(run: Path) -> None:
+        rewritten(run, lambda rule: rule.update(metric="auc", attack="min_k"))
+
+    copy = attested_again(folder, tmp_path / "copy", other_figure)
+    assert any("covers it" in problem for problem in verify(copy).problems)
 
 
 def test_only_the_approver_adds(policy: Policy, approver: KeyFiles, tmp_path: Path) -> None:
