@@ -46,9 +46,11 @@ class KnownRun:
 
     def is_of(self, candidate: str, roots: Iterable[str]) -> bool:
         """Whether it audited this model against one of these datasets at least."""
-        return (
-            bool(candidate) and self.models.get("candidate") == candidate and bool({*self.datasets.values()} & {*roots})
-        )
+        return self.is_of_model(candidate) and bool({*self.datasets.values()} & {*roots})
+
+    def is_of_model(self, candidate: str) -> bool:
+        """Whether it audited this model; one without a digest cannot be told from others."""
+        return bool(candidate) and self.models.get("candidate") == candidate
 
 
 def known_runs(reports: Path, ledger: Contents) -> list[KnownRun]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from auditkit.errors import SigningError
+from auditkit.errors import AuditkitError, SigningError
 from auditkit.report.base import RuleResult, Waiver
 from auditkit.signing import strict_json
 from auditkit.signing.attestation import Attestation
@@ -89,7 +89,7 @@ def notes(folder: Path, listing: Listing, found: Attestation, *, approver_known:
     if not approver_known:
         yield f"approver unknown: without the approver's public key (--approver) {APPROVER} is the run's own word"
     try:
-        signed, key = _signed(folder, None), _key_id(folder)
+        signed, key = _signed(folder, None), approver_id(folder, listing)
         signer = found.statement.predicate.signer
         by_record = any(one.record for one in signed.sheet.waivers)
     except (OSError, ValueError, SigningError):
@@ -100,10 +100,14 @@ def notes(folder: Path, listing: Listing, found: Attestation, *, approver_known:
         yield "records are waived: that a rule waived record by record has no other leaked record is the run's own word"
 
 
-def _key_id(folder: Path) -> str:
+def approver_id(folder: Path, listing: Listing) -> str:
+    """Id of the key that the run names as the approver's; "" where it names none, or what is there is no key."""
     from auditkit.signing.keys import load_public_key
 
-    return str(load_public_key(folder / APPROVER).keyid)
+    try:
+        return str(load_public_key(folder / APPROVER).keyid) if APPROVER in listing.files else ""
+    except AuditkitError:
+        return ""
 
 
 def _is_backed(result: RuleResult, force: dict[int, Waiver], attacks: set[str]) -> bool:
