@@ -42,7 +42,8 @@ def approver(tmp_path: Path) -> KeyFiles:
 def policy(tmp_path: Path, approver: KeyFiles) -> Policy:
     """A model that recites three records; everything it says is one of them."""
     waivers = {"file": "waivers.dsse.json", "key": str(approver.public.relative_to(tmp_path))}
-    return load_policy(write_project(tmp_path, said(rows(100, 1)[:3]), waivers=waivers))
+    formats = {"formats": ["json", "html", "sarif", "junit", "markdown", "cyclonedx"], "sign": "none"}
+    return load_policy(write_project(tmp_path, said(rows(100, 1)[:3]), waivers=waivers, report=formats))
 
 
 def waive_rule(policy: Policy, approver: KeyFiles, **more: Any) -> int:
@@ -94,8 +95,31 @@ def test_a_waived_rule_passes_and_says_so_everywhere(policy: Policy, approver: K
     suite = ET.fromstring((folder / "results.junit.xml").read_bytes()).find("testsuite")
     assert suite is not None
     assert (suite.get("failures"), suite.get("errors"), suite.get("skipped")) == ("0", "0", "1")
+    assert (folder / "summary.md").read_text().startswith("## ● Pass, with 1 waiver: `scripted`")
+    audited = json.loads((folder / "bom.cdx.json").read_bytes())
+    assert '"auditkit:audit:waived-rules", "value": "1"' in json.dumps(audited)
+    assert "--approver" in (folder / "report.html").read_text()
     found = verify(folder, require="pass")
     assert found.ok and any("waived" in note for note in found.notes)
+
+
+def test_a_comparison_tells_of_waivers_and_of_a_purge(policy: Policy, approver: KeyFiles) -> None:
+    """Both runs as they are: no figure moves because somebody waived it, or because the texts are gone."""
+    from auditkit.auditing import purge, run_folder
+    from auditkit.auditing.diff import compare_runs
+
+    _, failed = go(policy)
+    waive_rule(policy, approver)
+    _, waived = go(policy)
+    diff = compare_runs(failed, waived)
+    assert (diff.outcome, diff.exit_code) == ("level", 0)
+    assert (diff.before.outcome, diff.after.outcome) == ("fail", "pass")
+    assert any("1 failed rule waived" in note for note in diff.after.notes)
+    purge.purge(purge.plan(run_folder.existing(waived)), at_once=True)
+    diff = compare_runs(failed, waived)
+    assert diff.exit_code == 0 and diff.records[0].reason == "the evidence was purged"
+    assert any("Purged" in note for note in diff.after.notes)
+    assert any("purged" in note and "UNSIGNED" in note for note in diff.after.notes)
 
 
 def test_without_a_waiver_the_same_audit_fails(policy: Policy) -> None:
