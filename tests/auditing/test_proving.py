@@ -25,7 +25,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         load_policy(write_project(folder, said(rows(100, 1)[:2]), report={"formats": ["json"], "sign": "none"})),
         folder / "out",
     )
-    (run,) = (folder / "out").iterdir()
+    (run,) = (path for path in (folder / "out").iterdir() if path.is_dir())
     return run
 
 
