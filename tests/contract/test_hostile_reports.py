@@ -145,3 +145,10 @@ def test_the_terminal_survives_hostile_texts_in_every_place(name: str) -> None:
     console.print(render_screen(hostile(TEXTS[name]), 80))
     shown = console.export_text()
     assert not set(shown) & (ACTING - {"\n"})
+
+
+def test_waivers_without_their_file_are_shown(tmp_path: Path) -> None:
+    """As an audit.json may have them that somebody sent."""
+    report = whole_report().model_copy(update={"waiver_file": None})
+    paths = plugin_class("formats", "html").model_validate({"kind": "html"}).write(report, tmp_path)
+    assert all("In force" in path.read_text() for path in paths)
