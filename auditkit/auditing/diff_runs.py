@@ -19,7 +19,6 @@ from auditkit.report.wording import candidate
 from auditkit.signing.files import read_bounded
 from auditkit.signing.verify import Verification, verify
 
-REDACTED = "audit.redacted.json"  # what is left of audit.json where a run was purged
 Key = tuple[str, str, str, View]  # metric, dataset, attack, view
 
 
@@ -106,6 +105,8 @@ class DiffRun:
 
     def _own_notes(self) -> list[str]:
         notes = []
+        if waived := sum(rule.outcome == "waived" for rule in self.report.verdict.rules):
+            notes.append(f"{waived} failed rule{'' if waived == 1 else 's'} waived: the figures are what they were.")
         if self.arm.name != self.report.verdict.arm:
             notes.append(f"The arm that ships, {self.report.verdict.arm}, has no figures that count: the baseline's.")
         if self.report.migration:
@@ -142,8 +143,8 @@ def read_run(path: Path, key: Path | None = None, unverified: bool = False) -> D
             f"{path} is not as it was attested: {found.problems[0]}{_more(found)}",
             f"see auditkit verify {path}; --unverified compares it all the same",
         )
-    file = folder.audit_file if folder.audit_file.exists() else folder.path / REDACTED
-    return DiffRun(folder, load(file), _integrity(found), found.notes if found.signer != "unknown" else ())
+    file = folder.audit_file if folder.audit_file.exists() else folder.redacted_audit_file
+    return DiffRun(folder, load(file), _integrity(found), found.notes)
 
 
 def _more(found: Verification) -> str:

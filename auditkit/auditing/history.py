@@ -11,6 +11,7 @@ from auditkit.auditing.context import Context
 from auditkit.auditing.known_runs import KnownRun, known_runs
 from auditkit.auditing.ledger import Contents, Ledger
 from auditkit.auditing.registered import registered_gate
+from auditkit.auditing.waiving import run_source
 from auditkit.errors import AuditkitError
 from auditkit.policy.schema import Policy
 from auditkit.report.history import EarlierRun, EarlierRuns, Registration
@@ -95,11 +96,17 @@ def history(context: Context) -> tuple[Registration | None, EarlierRuns]:
     candidate = next((model.sha256 for model in context.state.models if model.role == "candidate"), "")
     same = [run for run in known if run.is_of(candidate, context.state.merkle_roots.values())]
     earlier = [run for run in same if run.run != own.run and run.began_before(own)]
+    elsewhere = [run for run in known if run.is_of_model(candidate) and run not in same and run.began_before(own)]
     files = {name: path.read_bytes() for name in _COPIES if (path := context.run.path / name).exists()}
     found = _opened(files, context.run.path / REGISTRATION) if REGISTRATION in files else None
     head = _begun(context).get("ledger", "")
     unknown = [] if candidate else ["The model has no digest: earlier runs of it cannot be told from others."]
-    problems = [*unknown, *_broken(ledger, head, known), *(_forgotten(found[0], ledger, earlier) if found else ())]
+    problems = [
+        *unknown,
+        *_broken(ledger, head, known),
+        *_other_data(elsewhere),
+        *(_forgotten(found[0], ledger, earlier) if found else ()),
+    ]
     runs = EarlierRuns(
         runs=[_shown(run, context) for run in reversed(earlier)][:MOST_SHOWN],
         total=len(earlier),
@@ -147,6 +154,16 @@ def _broken(ledger: Contents, head: str, known: Sequence[KnownRun]) -> Iterator[
     lost = sum(run.place is not None and bool(run.ledger_sha256) and run.ledger_sha256 not in lines for run in known)
     if lost:
         yield f"The ledger was written anew: {lost} runs name lines that it does not hold; {NOT_RELIED_ON}."
+
+
+def _other_data(runs: Sequence[KnownRun]) -> Iterator[str]:
+    """A record more, or a new secret, and earlier runs are not of the same data any more: so they are told apart."""
+    if runs:
+        one = len(runs) == 1
+        yield (
+            f"{len(runs)} earlier run{'' if one else 's'} of the same model {'is' if one else 'are'} known on data "
+            "with other Merkle roots: other records, or the same ones under another secret of the project."
+        )
 
 
 def _forgotten(found: SignedRegistration, ledger: Contents, earlier: Sequence[KnownRun]) -> Iterator[str]:
@@ -203,6 +220,8 @@ def _differences(context: Context, found: SignedRegistration, stamp: TimeStamp |
     if found.predicate.policy.sha256 != context.state.policy_sha256:
         yield "The policy, or a preset under it, was changed after it was registered: its SHA-256 is another."
     yield from _other_inputs(context, found)
+    if found.predicate.approver != (run_source(context.run).key.keyid if context.policy.waivers else ""):
+        yield f"Another approver of waivers was registered: key id {found.predicate.approver or 'none'}."
     if _begun(context).get("registration") != found.sha256:
         yield "The registration was not there when this run began."
     began = signed.parse_moment(context.state.started)

@@ -46,9 +46,11 @@ class KnownRun:
 
     def is_of(self, candidate: str, roots: Iterable[str]) -> bool:
         """Whether it audited this model against one of these datasets at least."""
-        return (
-            bool(candidate) and self.models.get("candidate") == candidate and bool({*self.datasets.values()} & {*roots})
-        )
+        return self.is_of_model(candidate) and bool({*self.datasets.values()} & {*roots})
+
+    def is_of_model(self, candidate: str) -> bool:
+        """Whether it audited this model; one without a digest cannot be told from others."""
+        return bool(candidate) and self.models.get("candidate") == candidate
 
 
 def known_runs(reports: Path, ledger: Contents) -> list[KnownRun]:
@@ -82,6 +84,8 @@ def _looked_up(run: KnownRun, folder: Path) -> KnownRun:
 
     One that was killed between its attestation and its last line in the ledger is finished all the same.
     """
+    if folder.name != run.run:  # a path, which no run is called
+        return run
     attested = _attested_outcome(folder)
     contradicted = attested is not None and run.outcome in get_args(Outcome) and run.outcome != attested
     head = _first_event(folder).get("ledger", "")
@@ -91,7 +95,7 @@ def _looked_up(run: KnownRun, folder: Path) -> KnownRun:
 def _attested_outcome(folder: Path) -> RunOutcome | None:
     try:
         return attestation.read(folder).statement.predicate.verdict.outcome
-    except ValueError:
+    except (OSError, ValueError):  # nor can what stands in a ledger be the name of a folder, always
         return None
 
 
@@ -142,9 +146,9 @@ def _unfinished(folder: Path, head: str) -> KnownRun | None:
 def _first_event(folder: Path) -> dict[str, str]:
     """The texts in the first line of a run's event log; empty where there is none."""
     path = folder / EVENTS
-    if path.is_symlink() or not path.is_file():
-        return {}
     try:
+        if path.is_symlink() or not path.is_file():
+            return {}
         with path.open("rb") as stream:
             event = json.loads(stream.readline(LINE_LIMIT))
     except (OSError, ValueError, RecursionError):

@@ -16,6 +16,7 @@ from auditkit.auditing.ledger import Ledger
 from auditkit.auditing.prepare import read_members
 from auditkit.auditing.publish import signing_keys
 from auditkit.auditing.secret import project_secret
+from auditkit.auditing.waiving import waiver_source
 from auditkit.corpus.merkle import corpus_root
 from auditkit.errors import AuditkitError
 from auditkit.files import storage_errors, write_bytes
@@ -132,6 +133,7 @@ def _predicate(policy: Policy, keys: SigningKeys, file: Path, reports: Path) -> 
         ledger_sha256=ledger.head,
         previous_sha256=hashlib.sha256(file.read_bytes()).hexdigest() if file.exists() else None,
         signer=SignerFacts(**keys.signer_facts),
+        approver=waiver_source(policy.waivers).key.keyid if policy.waivers else "",
     )
 
 

@@ -20,9 +20,11 @@ def properties(facts: Mapping[str, str]) -> list[dict[str, str]]:
 
 def audit_properties(report: AuditReport) -> list[dict[str, str]]:
     """The audit: what came out, of which policy, and where its attestation is."""
+    waived = sum(rule.outcome == "waived" for rule in report.verdict.rules)
     return properties(
         {
             "audit:verdict": report.verdict.outcome,
+            "audit:waived-rules": str(waived) if waived else "",
             "audit:arm": report.verdict.arm,
             "audit:run": report.run.id,
             "audit:policy": report.policy.name,

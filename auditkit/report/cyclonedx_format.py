@@ -8,6 +8,7 @@ text would let anybody confirm a guess of it.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any, Literal
 from uuid import UUID, uuid5
@@ -21,6 +22,8 @@ from auditkit.report.safe_text import safe_line, safe_tree
 
 FILE_NAME = "bom.cdx.json"
 SCHEMA = "http://cyclonedx.org/schema/bom-1.6.schema.json"
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 _RUNS = UUID("3b0f5a52-6d53-4c9c-9a0e-5f1d0c7f2e11")  # in which a run's id has its serial number
 _MERKLE = (
     "Root of the RFC 6962 tree over the records, each leaf blinded by a nonce of its own: it fixes the dataset, and "
@@ -70,7 +73,9 @@ def _split(report: AuditReport) -> tuple[ModelIdentity | None, list[ModelIdentit
 
 def _metadata(report: AuditReport, subject: dict[str, Any] | None) -> dict[str, Any]:
     tool = {"type": "application", "name": "auditkit", "version": safe_line(report.run.auditkit_version)}
-    found: dict[str, Any] = {"timestamp": report.run.finished, "tools": {"components": [tool]}}
+    found: dict[str, Any] = {"tools": {"components": [tool]}}
+    if _MOMENT.fullmatch(report.run.finished):
+        found["timestamp"] = report.run.finished
     if report.release.auditor:
         found["authors"] = [_contact(report.release.auditor)]
     if report.release.organisation:
@@ -86,7 +91,7 @@ def _model(model: ModelIdentity) -> dict[str, Any]:
             "type": "file",
             "bom-ref": f"{ref}/{number}",
             "name": safe_line(name),
-            "hashes": [{"alg": "SHA-256", "content": digest}],
+            **({"hashes": [{"alg": "SHA-256", "content": digest}]} if _SHA256.fullmatch(digest) else {}),
         }
         for number, (name, digest) in enumerate(sorted(model.files.items()), 1)
     ]

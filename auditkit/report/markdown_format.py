@@ -46,7 +46,7 @@ def _head(report: AuditReport) -> str:
     outcome = report.verdict.outcome
     labels = [] if report.signature.signed else ["UNSIGNED"]
     labels += [code(report.signature.label, 40)] if report.signature.label else []
-    sign, word = wording.OUTCOME_SIGNS[outcome], wording.OUTCOME_WORDS[outcome]
+    sign, word = wording.OUTCOME_SIGNS[outcome], wording.outcome_words(report)
     heading = " · ".join([f"## {sign} {word}: {code(report.policy.name, 100)}", *labels])
     return "\n\n".join([heading, prose(wording.verdict_sentence(report), 1000), _subject(report)])
 

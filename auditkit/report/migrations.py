@@ -33,6 +33,7 @@ STEPS: dict[str, tuple[str, Step]] = {"1.0": ("1.1", _unchanged)}
 _WORDS = {
     "arms.attack_kinds": "which attacks know a mitigation",
     "attribution": "whose data leaked, and what to remove first",
+    "earlier_runs": "earlier runs of the same model and data",
     "findings.longest_match": "the longest stretch shared with a record",
     "findings.spans": "the stretches that a record and a generation share",
     "forecasts": "what more generations would find",
@@ -42,9 +43,20 @@ _WORDS = {
     "near_duplicates": "near-duplicates within the data",
     "powers": "what the rules could have shown",
     "probes": "what the likelihoods say",
+    "registration": "whether the policy was registered before the run",
     "run.embedding": "what it took to embed the texts",
     "thresholds": "rates against the threshold",
 }
+
+
+# What says nothing of an audit to whoever reads of it: places of files, and parts of what is named already.
+_UNTOLD = frozenset(
+    {
+        *("migration", "redacted", "run.blind", "policy.file", "datasets.folder", "verdict.rules.line"),
+        *("waivers", "waiver_file", "verdict.rules.waivers", "findings.waived"),  # nothing could be waived then
+        "signature.timestamp_host",
+    }
+)
 
 
 def migrated(content: Content) -> Content:
@@ -107,7 +119,7 @@ def readable() -> list[str]:
 
 def not_recorded(content: Mapping[str, Any]) -> list[str]:
     """What a report lacks of what ours declare, in words; one entry for what every item of a list lacks."""
-    names = dict.fromkeys(name for name in _lacking(AuditReport, content) if name != "migration")
+    names = dict.fromkeys(name for name in _lacking(AuditReport, content) if name not in _UNTOLD)
     return [_WORDS.get(name, name) for name in names]
 
 

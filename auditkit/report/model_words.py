@@ -14,7 +14,8 @@ def signature_words(model: ModelIdentity) -> str:
         return f"verified before the audit, by {way}: {found.signer} ({found.file})"
     if found.state == "not_checked":
         return found.reason
-    return "none found"
+    looked = model.manifest.sha256 or model.manifest.reason
+    return "none found" if looked else "not looked for"
 
 
 def manifest_words(model: ModelIdentity) -> str:

@@ -88,7 +88,8 @@ class RegistrationPredicate(Facts):
     """What was declared, when by the signer's own clock, and what the ledger of runs said then.
 
     ``earlier_runs``: of the same model and data, None where model or data were not there yet. ``ledger_sha256``: of
-    the ledger's last line. ``previous_sha256``: of the registration that this one follows.
+    the ledger's last line. ``previous_sha256``: of the registration that this one follows. ``approver``: id of the
+    key that may waive, "" for none: the policy names its file, which says nothing of what is in it.
     """
 
     registered: Moment
@@ -101,6 +102,7 @@ class RegistrationPredicate(Facts):
     ledger_sha256: OptionalDigest
     previous_sha256: Digest | None
     signer: SignerFacts
+    approver: OptionalDigest = ""
 
 
 class RegistrationStatement(Facts):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from auditkit.signing.files import Listing, read_bounded, visible
 from auditkit.signing.registration import SignedRegistration
 from auditkit.signing.timestamps import SIZE_LIMIT as STAMP_LIMIT
 from auditkit.signing.timestamps import TimeStamp
+from auditkit.signing.waiver_checks import approver_id
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -49,9 +50,13 @@ def check(
     except (OSError, ValueError) as error:
         return RegistrationCheck((f"{REGISTRATION} {visible(str(error))}",))
     problems = [*_order(signed, stamp, audit)]
-    if audit and not _same(told, signed, found):
+    differs = _differs(signed, found, approver_id(folder, listing))
+    admitted = isinstance(told, dict) and bool(told.get("differences"))
+    if audit and not (_same(told, signed, stamp) and (admitted or not differs)):
         problems.append(f"the report's account of the registration is not what {REGISTRATION} says")
-    return RegistrationCheck(tuple(problems), tuple(_notes(signed, stamp, found, checked=authority is not None)))
+    notes = _notes(signed, stamp, found, checked=authority is not None, ordered=_began(audit) is not None)
+    changed = ("the policy was registered, but something else was run: the report says what differs",) * differs
+    return RegistrationCheck(tuple(problems), (*notes, *changed))
 
 
 def _audit(folder: Path, listing: Listing) -> dict[str, Any]:
@@ -78,38 +83,46 @@ def _stamp(
 
 def _order(signed: SignedRegistration, stamp: TimeStamp | None, audit: dict[str, Any]) -> Iterator[str]:
     """It was there before the run began."""
-    try:
-        began = registration.parse_moment(audit["run"]["started"])
-    except (KeyError, TypeError, ValueError):
+    if (began := _began(audit)) is None:
         return
     for clock, moment in (("signer's", signed.moment), ("time-stamping authority's", stamp and stamp.time)):
         if moment and moment > began + CLOCK_SKEW:
             yield f"{REGISTRATION} was made after the run began, by the {clock} clock: {moment.isoformat()}"
 
 
-def _same(told: Any, signed: SignedRegistration, found: Attestation) -> bool:
-    """Whether the report speaks of this very registration, and calls it unchanged only where it is."""
+def _began(audit: dict[str, Any]) -> datetime | None:
+    """When the run began, None where nothing says so any more."""
+    try:
+        return registration.parse_moment(audit["run"]["started"])
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _same(told: Any, signed: SignedRegistration, stamp: TimeStamp | None) -> bool:
+    """Whether the report speaks of this very registration, and of its time stamp."""
     if not isinstance(told, dict):
         return False
     predicate = signed.predicate
     said = [told.get(key) for key in ("sha256", "registered", "policy_sha256", "key_id")]
     is_said = said == [signed.sha256, predicate.registered, predicate.policy.sha256, predicate.signer.key_id]
-    return is_said and (bool(told.get("differences")) or not _differs(signed, found))
+    stamped = (stamp.time.isoformat().replace("+00:00", "Z"), stamp.authority) if stamp else ("", "")
+    return is_said and (told.get("stamped", ""), told.get("authority", "")) == stamped
 
 
-def _differs(signed: SignedRegistration, found: Attestation) -> bool:
-    policy = found.statement.predicate.policy
-    return signed.predicate.policy.sha256 != policy.sha256 or bool(policy.overrides)
+def _differs(signed: SignedRegistration, found: Attestation, approver: str) -> bool:
+    policy, predicate = found.statement.predicate.policy, signed.predicate
+    return predicate.policy.sha256 != policy.sha256 or bool(policy.overrides) or predicate.approver != approver
 
 
-def _notes(signed: SignedRegistration, stamp: TimeStamp | None, found: Attestation, *, checked: bool) -> Iterator[str]:
+def _notes(
+    signed: SignedRegistration, stamp: TimeStamp | None, found: Attestation, *, checked: bool, ordered: bool
+) -> Iterator[str]:
     when = f"{signed.predicate.registered} by the signer's own clock"
     if stamp:
         named = "the authority given" if checked else "not checked: --tsa-cert"
         when = f"{stamp.time.isoformat()} by the time stamp of {stamp.authority} ({named})"
-    yield f"the policy was registered before the run: {when}"
-    if _differs(signed, found):
-        yield "the policy was registered, but something else was run: the report says what differs"
+    before = "before the run" if ordered else "(nothing that is left says when the run began)"
+    yield f"the policy was registered {before}: {when}"
     signer = found.statement.predicate.signer
     if signer is None or signer.public_key != signed.predicate.signer.public_key:
         yield f"the registration is signed by another key than the run: {signed.predicate.signer.key_id}"

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from auditkit.errors import SigningError
 from auditkit.signing.files import visible
-from auditkit.signing.pdf_signature import require_pyhanko
+from auditkit.signing.pdf_signature import as_asn1, require_pyhanko
+from auditkit.signing.pdf_timestamp import time_stamper
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
-TIMEOUT_SECONDS = 30
 SIZE_LIMIT = 256 << 10  # of a token; those of public authorities have about 6 KiB
 T = TypeVar("T")
 
@@ -37,16 +37,14 @@ def request_token(url: str, digest: bytes) -> bytes:
         MissingExtraError: pyHanko is not installed.
     """
     require_pyhanko()
-    from pyhanko.sign.timestamps import HTTPTimeStamper
-
+    hint = "try again later, or name another authority in report.sign.timestamp"
     try:
-        token: bytes = _run(HTTPTimeStamper(url, timeout=TIMEOUT_SECONDS).async_timestamp(digest, "sha256")).dump()
+        token: bytes = _run(time_stamper(url).async_timestamp(digest, "sha256")).dump()
         check_token(token, digest)
-    except Exception as error:  # a hostile answer makes its parser fail in any way; each means the same to us
-        raise SigningError(
-            f"no time stamp from {visible(url)}: {_reason(error)}",
-            "try again later, or name another authority in report.sign.timestamp",
-        ) from None
+    except SigningError as error:
+        raise SigningError(error.message, hint) from None
+    except ValueError as error:
+        raise SigningError(f"no time stamp from {visible(url)}: {error}", hint) from None
     return token
 
 
@@ -91,14 +89,6 @@ def _name(certificate: Any) -> str:
     return visible(told or certificate.subject.human_friendly)
 
 
-def _reason(error: Exception) -> str:
-    """What the authority, or our own check, said; pyHanko stumbles over a wrong nonce while it words the complaint."""
-    from pyhanko.sign.timestamps import TimestampRequestError
-
-    told = isinstance(error, TimestampRequestError | ValueError)
-    return visible(str(error)) if told else "its answer is no answer to what was asked"
-
-
 def _parsed(token: bytes) -> tuple[Any, datetime]:
     from asn1crypto.cms import ContentInfo
 
@@ -113,19 +103,12 @@ def _validated(
     from pyhanko.sign.validation.generic_cms import validate_tst_signed_data
     from pyhanko_certvalidator import ValidationContext
 
-    roots = [_asn1(certificate) for certificate in trusted or ()]
+    roots = [as_asn1(certificate) for certificate in trusted or ()]
     context = ValidationContext(trust_roots=roots, moment=when, allow_fetching=False)
     expected = {"sha256": digest}
     found: Coroutine[Any, Any, dict[str, Any]]
     found = validate_tst_signed_data(signed, context, lambda name: expected.get(name, b""))
     return found
-
-
-def _asn1(certificate: Certificate) -> Any:
-    from asn1crypto.x509 import Certificate as Asn1Certificate
-    from cryptography.hazmat.primitives.serialization import Encoding
-
-    return Asn1Certificate.load(certificate.public_bytes(Encoding.DER))
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:

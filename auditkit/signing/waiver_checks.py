@@ -6,13 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
-from auditkit.errors import SigningError
+from auditkit.errors import AuditkitError, SigningError
 from auditkit.report.base import RuleResult, Waiver
 from auditkit.signing import strict_json
 from auditkit.signing.attestation import Attestation
-from auditkit.signing.base import AUDIT, SealedPredicate
+from auditkit.signing.base import AUDIT, AUDIT_REDACTED, SealedPredicate
 from auditkit.signing.checks import AUDIT_LIMIT
 from auditkit.signing.files import Listing, read_bounded, visible
 from auditkit.signing.waiver_file import APPROVER, SIZE_LIMIT, WAIVERS, SignedWaivers, read
@@ -60,34 +58,68 @@ def _backing(folder: Path, listing: Listing, predicate: SealedPredicate, signed:
     model = next((facts.sha256 for facts in predicate.models if facts.role == "candidate"), "")
     day = predicate.finished[:10]
     force = {number: one for number, one in enumerate(signed.sheet.waivers, 1) if one.state(day, model) == "in force"}
-    if AUDIT not in listing.files:
+    name = next((name for name in (AUDIT, AUDIT_REDACTED) if name in listing.files), None)
+    if name is None:  # purged, and made by an auditkit that kept no redacted result
         if not force:
             yield f"rules are waived, but no waiver in {WAIVERS} was in force when the run ended"
         return
-    for result in _results(folder):
-        if not _is_backed(result, force):
+    try:
+        results, attacks = _told(folder / name)
+    except (OSError, ValueError, LookupError, TypeError):
+        yield f"rules are waived, but which they are cannot be read from {name}"
+        return
+    for result in results:
+        if not _is_backed(result, force, attacks):
             yield f"the rule {visible(result.rule)} is waived, but no waiver in force in {WAIVERS} covers it"
 
 
-def _results(folder: Path) -> Iterator[RuleResult]:
-    """The waived rules of audit.json; where it cannot be read, that is told by another check."""
-    try:
-        rules = strict_json.parse(read_bounded(folder / AUDIT, AUDIT_LIMIT))["verdict"]["rules"]
-        yield from [RuleResult.model_validate(rule) for rule in rules if rule["outcome"] == "waived"]
-    except (OSError, ValueError, ValidationError, LookupError, TypeError):
+def _told(file: Path) -> tuple[list[RuleResult], set[str]]:
+    """The waived rules of a result, and the names of its attacks."""
+    audit = strict_json.parse(read_bounded(file, AUDIT_LIMIT))
+    waived = [rule for rule in audit["verdict"]["rules"] if rule["outcome"] == "waived"]
+    return [RuleResult.model_validate(rule) for rule in waived], {attack["name"] for attack in audit["attacks"]}
+
+
+def notes(folder: Path, listing: Listing, found: Attestation, *, approver_known: bool) -> Iterator[str]:
+    """What is to be read with a verdict that rests on waivers."""
+    waived = waived_rules(found.statement.predicate)
+    if waived == 0:
         return
+    yield f"{waived} failed rule{'s' * (waived != 1)} waived: this is not a pass by the figures alone"
+    if not approver_known:
+        yield f"approver unknown: without the approver's public key (--approver) {APPROVER} is the run's own word"
+    try:
+        signed, key = _signed(folder, None), approver_id(folder, listing)
+        signer = found.statement.predicate.signer
+        by_record = any(one.record for one in signed.sheet.waivers)
+    except (OSError, ValueError, SigningError):
+        return  # a problem, told as one
+    if signer and signer.key_id == key:
+        yield "the approver's key is the one that signed the run: nobody else agreed to these waivers"
+    if by_record and APPROVER in listing.files:
+        yield "records are waived: that a rule waived record by record has no other leaked record is the run's own word"
 
 
-def _is_backed(result: RuleResult, force: dict[int, Waiver]) -> bool:
+def approver_id(folder: Path, listing: Listing) -> str:
+    """Id of the key that the run names as the approver's; "" where it names none, or what is there is no key."""
+    from auditkit.signing.keys import load_public_key
+
+    try:
+        return str(load_public_key(folder / APPROVER).keyid) if APPROVER in listing.files else ""
+    except AuditkitError:
+        return ""
+
+
+def _is_backed(result: RuleResult, force: dict[int, Waiver], attacks: set[str]) -> bool:
     """By a waiver of the rule; or by waivers of records, of which the evidence alone could say that they are all."""
     named = [force[number] for number in result.waivers if number in force]
-    return len(named) == len(result.waivers) > 0 and all(_covers(one, result) for one in named)
+    return len(named) == len(result.waivers) > 0 and all(_covers(one, result, attacks) for one in named)
 
 
-def _covers(waiver: Waiver, result: RuleResult) -> bool:
+def _covers(waiver: Waiver, result: RuleResult, attacks: set[str]) -> bool:
     rule = waiver.rule
     if rule is None:
-        return True
+        return result.attack in attacks  # a probe's figure is not made of leaked records
     value = result.estimate.value if result.estimate else None
     about = rule.is_about(result.metric, result.attack, result.dataset, result.view, result.limit)
     return about and rule.holds_at(value)

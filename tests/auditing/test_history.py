@@ -18,12 +18,14 @@ from auditkit.auditing.history import registration_fact
 from auditkit.auditing.ledger import Ledger
 from auditkit.auditing.preflight import preflight
 from auditkit.auditing.progress import Silent
+from auditkit.auditing.publish import signing_keys
 from auditkit.auditing.registered import register
 from auditkit.auditing.runner import Result
 from auditkit.errors import AuditkitError, RunError
 from auditkit.report import history_words
 from auditkit.report.base import AuditReport
-from auditkit.signing.keygen import KeyFiles
+from auditkit.signing import attestation, strict_json
+from auditkit.signing.keygen import KeyFiles, generate
 from auditkit.signing.verify import verify
 from tests.auditing.small_project import policy_data, write_policy, write_project
 from tests.signing.local_tsa import local_tsa
@@ -354,7 +356,48 @@ def test_a_run_of_other_data_is_no_earlier_run(policy: Path, run: Run, reports: 
     run()
     content = (policy.parent / "sft.jsonl").read_text()
     (policy.parent / "sft.jsonl").write_text(content + json.dumps({"q": "And this?", "a": "That too."}) + "\n")
-    assert _earlier(run().report) == []
+    report = run().report
+    assert _earlier(report) == []
+    assert "1 earlier run of the same model is known on data with other Merkle roots" in history_words.answer(report)
+
+
+def test_a_new_secret_does_not_make_earlier_runs_forgotten(policy: Path, run: Run) -> None:
+    run()
+    (policy.parent / ".auditkit-secret").unlink()
+    said = history_words.answer(run().report)
+    assert "under another secret of the project" in said
+
+
+def test_the_approver_is_registered_not_only_the_name_of_a_file(
+    policy: Path, reports: Path, run: Run, signs: KeyFiles, tmp_path: Path
+) -> None:
+    first, second = generate(tmp_path / "first"), generate(tmp_path / "second")
+    shutil.copy(first.public, policy.parent / "approver.pub")
+    write_policy(policy, {**policy_data(signs, formats=["json"]), "waivers": {"key": "approver.pub"}})
+    made = register(load_policy(policy), reports=reports)
+    assert run().report.registration.unchanged  # type: ignore[union-attr]
+    shutil.copy(second.public, policy.parent / "approver.pub")
+    done = run()
+    assert done.report.registration
+    (difference,) = done.report.registration.differences
+    assert difference == f"Another approver of waivers was registered: key id {made.predicate.approver}."
+    assert verify(done.folder, signs.public).ok
+
+
+def test_a_report_that_claims_a_time_stamp_that_is_not_there_fails(
+    policy: Path, reports: Path, run: Run, signs: KeyFiles
+) -> None:
+    """The auditor signs what the report says; the registration itself says otherwise."""
+    register(load_policy(policy), reports=reports)
+    done = run()
+    for name in ("audit.json", "audit.redacted.json"):
+        told = json.loads((done.folder / name).read_bytes())
+        told["registration"] |= {"stamped": "2020-01-01T00:00:00Z", "authority": "Known TSA"}
+        (done.folder / name).write_bytes(strict_json.canonical(told))
+    facts = attestation.read(done.folder).statement.predicate.model_dump(mode="json", exclude={"signer", "checksum"})
+    attestation.attest(done.folder, facts, signing_keys(load_policy(policy)))
+    (problem,) = verify(done.folder, signs.public).problems
+    assert "account of the registration" in problem
 
 
 def test_a_run_that_is_under_way_cannot_be_registered(

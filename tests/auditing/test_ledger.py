@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from auditkit.auditing.known_runs import known_runs
 from auditkit.auditing.ledger import BEGIN, END, Ledger
 from auditkit.errors import RunError
 
@@ -114,6 +115,24 @@ def test_runs_that_write_at_once_wait_for_each_other(tmp_path: Path) -> None:
     found = Ledger.of(tmp_path).read()
     assert found.problems == ()
     assert len({entry.run for entry in found.entries}) == 75
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "..", "/dev", "a\x00b", "../other"])
+def test_a_name_that_is_no_folders_breaks_nothing(tmp_path: Path, name: str) -> None:
+    ledger = Ledger.of(tmp_path)
+    ledger.append(BEGIN, run=name, models={"candidate": "a" * 64}, datasets={"sft": "b" * 64})
+    assert [(run.run, run.outcome) for run in known_runs(tmp_path, ledger.read())] == [(name, "unfinished")]
+
+
+def test_a_run_is_looked_up_in_its_own_folder_only(tmp_path: Path) -> None:
+    """A line of a ledger cannot bring in what stands elsewhere."""
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "events.jsonl").write_text('{"event": "started", "ledger": "elsewhere"}\n')
+    ledger = Ledger.of(tmp_path / "reports")
+    for name in ("../other", str(other)):
+        ledger.append(BEGIN, run=name, models={"candidate": "a" * 64}, datasets={"sft": "b" * 64})
+    assert {run.ledger_sha256 for run in known_runs(tmp_path / "reports", ledger.read())} == {""}
 
 
 def test_no_text_stands_in_it(tmp_path: Path) -> None:

@@ -42,7 +42,8 @@ def approver(tmp_path: Path) -> KeyFiles:
 def policy(tmp_path: Path, approver: KeyFiles) -> Policy:
     """A model that recites three records; everything it says is one of them."""
     waivers = {"file": "waivers.dsse.json", "key": str(approver.public.relative_to(tmp_path))}
-    return load_policy(write_project(tmp_path, said(rows(100, 1)[:3]), waivers=waivers))
+    formats = {"formats": ["json", "html", "sarif", "junit", "markdown", "cyclonedx"], "sign": "none"}
+    return load_policy(write_project(tmp_path, said(rows(100, 1)[:3]), waivers=waivers, report=formats))
 
 
 def waive_rule(policy: Policy, approver: KeyFiles, **more: Any) -> int:
@@ -91,10 +92,34 @@ def test_a_waived_rule_passes_and_says_so_everywhere(policy: Policy, approver: K
         assert '<h2 id="waivers">' in page and "only by waiver" in page and "In force" in page
     result = json.loads((folder / "results.sarif").read_bytes())["runs"][0]["results"][0]
     assert result["suppressions"][0]["kind"] == "external" and "J. Doe" in result["suppressions"][0]["justification"]
-    suite = ET.fromstring((folder / "results.junit.xml").read_bytes())[0]
+    suite = ET.fromstring((folder / "results.junit.xml").read_bytes()).find("testsuite")
+    assert suite is not None
     assert (suite.get("failures"), suite.get("errors"), suite.get("skipped")) == ("0", "0", "1")
+    assert (folder / "summary.md").read_text().startswith("## ● Pass, with 1 waiver: `scripted`")
+    audited = json.loads((folder / "bom.cdx.json").read_bytes())
+    assert '"auditkit:audit:waived-rules", "value": "1"' in json.dumps(audited)
+    assert "--approver" in (folder / "report.html").read_text()
     found = verify(folder, require="pass")
     assert found.ok and any("waived" in note for note in found.notes)
+
+
+def test_a_comparison_tells_of_waivers_and_of_a_purge(policy: Policy, approver: KeyFiles) -> None:
+    """Both runs as they are: no figure moves because somebody waived it, or because the texts are gone."""
+    from auditkit.auditing import purge, run_folder
+    from auditkit.auditing.diff import compare_runs
+
+    _, failed = go(policy)
+    waive_rule(policy, approver)
+    _, waived = go(policy)
+    diff = compare_runs(failed, waived)
+    assert (diff.outcome, diff.exit_code) == ("level", 0)
+    assert (diff.before.outcome, diff.after.outcome) == ("fail", "pass")
+    assert any("1 failed rule waived" in note for note in diff.after.notes)
+    purge.purge(purge.plan(run_folder.existing(waived)), at_once=True)
+    diff = compare_runs(failed, waived)
+    assert diff.exit_code == 0 and diff.records[0].reason == "the evidence was purged"
+    assert any("Purged" in note for note in diff.after.notes)
+    assert any("purged" in note and "UNSIGNED" in note for note in diff.after.notes)
 
 
 def test_without_a_waiver_the_same_audit_fails(policy: Policy) -> None:
@@ -221,6 +246,81 @@ def test_verify_finds_waived_rules_that_nothing_backs(policy: Policy, approver: 
     assert any("signed" in problem for problem in again(lambda copy: (copy / "waivers.dsse.json").write_bytes(forged)))
     assert verify(folder, approver=approver.public).ok
     assert not verify(folder, approver=stranger.public).ok
+
+
+def attested_again(folder: Path, copy: Path, change: Any) -> Path:
+    """A copy that was changed, and attested by whoever signs runs: nobody who may waive had a part in it."""
+    from auditkit.signing.attestation import attest, read
+    from auditkit.signing.base import AuditPredicate
+
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(folder, copy)
+    change(copy)
+    facts = read(copy).statement.predicate.model_dump(mode="json", exclude={"signer", "checksum"})
+    attest(copy, AuditPredicate.model_validate(facts), None)
+    return copy
+
+
+def rewritten(run: Path, change: Any, *names: str) -> None:
+    for name in names or ("audit.json", "audit.redacted.json"):
+        audited = json.loads((run / name).read_bytes())
+        change(audited["verdict"]["rules"][0])
+        (run / name).write_bytes(strict_json.canonical(audited))
+
+
+def test_a_waived_rule_that_cannot_be_read_is_not_backed(policy: Policy, approver: KeyFiles, tmp_path: Path) -> None:
+    waive_rule(policy, approver)
+    _, folder = go(policy)
+    changes: list[Any] = [
+        lambda rule: rule.update(limit=0.01, colour="green"),
+        lambda rule: rule.update(limit=0.01, reason=None),
+        lambda rule: rule.pop("metric"),
+    ]
+    for change in changes:
+        copy = attested_again(folder, tmp_path / "copy", lambda run, change=change: rewritten(run, change))
+        assert any("cannot be read" in problem for problem in verify(copy).problems)
+
+
+def test_a_purge_does_not_make_a_waiver_cover_more(policy: Policy, approver: KeyFiles, tmp_path: Path) -> None:
+    from auditkit.auditing import purge, run_folder
+
+    def stricter(run: Path) -> None:
+        rewritten(run, lambda rule: rule.update(limit=0.01))
+
+    waive_rule(policy, approver)
+    _, folder = go(policy)
+    forged = attested_again(folder, tmp_path / "forged", stricter)
+    for run, problem in ((folder, False), (forged, True)):
+        if problem:  # what the command itself would refuse
+            with pytest.raises(AuditkitError, match="covers it"):
+                purge.plan(run_folder.existing(run))
+            (run / "audit.json").unlink()
+        else:
+            purge.purge(purge.plan(run_folder.existing(run)), at_once=True)
+        assert any("covers it" in said for said in verify(run).problems) == problem
+
+
+def test_verify_says_that_the_approver_is_unknown_until_the_key_is_given(policy: Policy, approver: KeyFiles) -> None:
+    waive_rule(policy, approver)
+    _, folder = go(policy)
+    assert any("--approver" in note for note in verify(folder).notes)
+    assert not any("--approver" in note for note in verify(folder, approver=approver.public).notes)
+
+
+def test_verify_says_what_rests_on_the_auditors_word(policy: Policy, approver: KeyFiles, tmp_path: Path) -> None:
+    """Waivers of records: that these were all that leaked cannot be seen without the evidence and the secret."""
+    report, _ = go(policy)
+    for finding in report.findings:
+        add(policy, waiver(rule=None, record=finding.record, **FACTS), str(approver.private))
+    _, folder = go(policy)
+    found = verify(folder)
+    assert found.ok and any("record by record" in note for note in found.notes)
+
+    def other_figure(run: Path) -> None:
+        rewritten(run, lambda rule: rule.update(metric="auc", attack="min_k"))
+
+    copy = attested_again(folder, tmp_path / "copy", other_figure)
+    assert any("covers it" in problem for problem in verify(copy).problems)
 
 
 def test_only_the_approver_adds(policy: Policy, approver: KeyFiles, tmp_path: Path) -> None:

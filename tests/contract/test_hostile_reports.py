@@ -9,6 +9,7 @@ import json
 import subprocess
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ import pytest
 from pydantic import ValidationError
 from rich.console import Console
 
+from auditkit.records import ModelSignature
 from auditkit.registry import kinds, plugin_class
-from auditkit.report.base import AuditReport
+from auditkit.report.base import AuditReport, DeclaredWaiver, Migration, WaivedRule, Waiver, WaiverFile
+from auditkit.report.history import EarlierRun, EarlierRuns, Registration
 from auditkit.report.terminal import render_screen
 from tests.report.builder import small_report
 from tests.report.hostile import HOSTILE, LONG_LINE
@@ -30,9 +33,44 @@ ACTING = {*map(chr, range(0x20)), "\x7f", *map(chr, range(0x80, 0xA0))}
 ACTING |= set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200b\u200d\u200e\u200f\ufeff\u2028\u2029")
 
 
+def whole_report() -> AuditReport:
+    """A report with what came before its run, what was waived, and what its models carry."""
+    rule = WaivedRule(metric="coverage", attack="*", dataset="*", view="*", max=0.01, at_most=None)
+    waiver = Waiver(rule=rule, reason="why", who="who", issued="2026-01-01", expires="2026-02-01")
+    report = small_report()
+    return report.model_copy(
+        update={
+            "registration": Registration(
+                registered="2026-01-01T00:00:00Z",
+                stamped="2026-01-01T00:00:00Z",
+                authority="TSA",
+                key_id="0" * 64,
+                same_key=False,
+                sha256="1" * 64,
+                policy_sha256="2" * 64,
+                differences=["moved", "moved"],
+                unknown=["the model"],
+                previous_sha256="3" * 64,
+            ),
+            "earlier_runs": EarlierRuns(
+                runs=[EarlierRun(run="bot", started="2026-01-01T00:00:00Z", outcome="fail", in_ledger=False)],
+                total=2,
+                problems=["changed"],
+            ),
+            "waivers": [DeclaredWaiver(number=1, waiver=waiver, state="in force", applied=["rule"], note="note")],
+            "waiver_file": WaiverFile(file="waivers.dsse.json", sha256="4" * 64, approver="5" * 64, notes=["note"]),
+            "migration": Migration(from_version="1.0", not_recorded=["rates"]),
+            "models": [
+                replace(model, signature=ModelSignature("not_checked", file="model.sig", reason="not checked"))
+                for model in report.models
+            ],
+        }
+    )
+
+
 def hostile(text: str) -> AuditReport:
     """A report with the text in the place of every text that its types leave free."""
-    content = small_report().model_dump(mode="json")
+    content = whole_report().model_dump(mode="json")
     originals = {tuple(place): value for place, value in leaves(content)}
     for place in originals:
         put(content, place, text)
@@ -107,3 +145,10 @@ def test_the_terminal_survives_hostile_texts_in_every_place(name: str) -> None:
     console.print(render_screen(hostile(TEXTS[name]), 80))
     shown = console.export_text()
     assert not set(shown) & (ACTING - {"\n"})
+
+
+def test_waivers_without_their_file_are_shown(tmp_path: Path) -> None:
+    """As an audit.json may have them that somebody sent."""
+    report = whole_report().model_copy(update={"waiver_file": None})
+    paths = plugin_class("formats", "html").model_validate({"kind": "html"}).write(report, tmp_path)
+    assert all("In force" in path.read_text() for path in paths)

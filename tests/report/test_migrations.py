@@ -62,6 +62,13 @@ def test_what_is_missing_is_named_once_however_many_items_lack_it() -> None:
     assert "arms.estimates" not in lacking and "run" not in lacking
 
 
+def test_what_the_last_report_of_an_earlier_version_lacks_is_told_in_words() -> None:
+    assert not_recorded(_content(OLD[1])) == [
+        "whether the policy was registered before the run",
+        "earlier runs of the same model and data",
+    ]
+
+
 def test_a_report_that_was_migrated_twice_remembers_where_it_came_from() -> None:
     again = json.loads(canonical(load(FOLDER / OLD[0])))
     assert again["schema_version"] == SCHEMA_VERSION and migrated(again) == again

@@ -35,10 +35,16 @@ def test_an_unchecked_signature_is_never_told_as_one_that_holds() -> None:
 
 
 def test_without_either_it_says_so() -> None:
-    text = page(model("candidate"))
-    assert "none found" in text and "not recorded" in text
+    text = page(replace(model("candidate"), manifest=MANIFEST))
+    assert text.count("none found") == 2
     missing = replace(model("candidate"), manifest=ModelManifest(reason="model-signing is not installed"))
     assert manifest_words(missing) == "not made: model-signing is not installed"
+
+
+def test_what_was_never_looked_for_is_not_told_as_not_there() -> None:
+    """As in reports of earlier versions, and of models that are no files."""
+    text = page(model("candidate"))
+    assert "not looked for" in text and "not recorded" in text and "none found" not in text
 
 
 def test_what_a_manifest_leaves_out_is_told() -> None:

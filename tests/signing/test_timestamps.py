@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import random
+import threading
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 from asn1crypto import tsp
@@ -88,8 +91,29 @@ def test_a_stale_answer_is_refused() -> None:
     earlier = stamper(at=datetime(2020, 1, 1, tzinfo=UTC))
     _, request = earlier.request_cms(DIGEST, "sha256")  # type: ignore[no-untyped-call]
     answer = earlier.request_tsa_response(request).dump()
-    with local_tsa(answer=answer) as authority, pytest.raises(SigningError, match="no answer to what was asked"):
+    with local_tsa(answer=answer) as authority, pytest.raises(SigningError, match="its answer is no time stamp"):
         request_token(authority.url, DIGEST)
+
+
+def test_an_authority_that_sends_us_elsewhere_is_not_followed() -> None:
+    """Whoever checked the policy was told of one address."""
+
+    class Elsewhere(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(307)
+            self.send_header("Location", target.url)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            """Nothing on the terminal."""
+
+    with local_tsa() as target, ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(SigningError, match="gave no time stamp"):
+            request_token(f"http://127.0.0.1:{server.server_port}/", DIGEST)
+        server.shutdown()
+    assert target.requests == []
 
 
 def test_an_authority_that_is_not_there_is_an_error_with_a_hint() -> None:
