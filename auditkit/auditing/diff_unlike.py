@@ -8,6 +8,7 @@ from typing import Any
 from auditkit.auditing.diff_policy import ABSENT, shown_value
 from auditkit.auditing.diff_runs import DiffRun
 from auditkit.auditing.diff_sameness import Sameness, changed_parameters
+from auditkit.auditing.diff_waivers import unlike_waivers
 from auditkit.records import ModelIdentity
 from auditkit.report.base import AttackInfo, Calibration, DatasetInfo
 from auditkit.report.diff import NotSame
@@ -38,6 +39,7 @@ def unlike_things(same: Sameness) -> list[NotSame]:
         *_thresholds(same),
         *_policies(same),
         *_programs(same),
+        *unlike_waivers(same.before.report, same.after.report),
     ]
 
 
