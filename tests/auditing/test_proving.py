@@ -25,7 +25,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         load_policy(write_project(folder, said(rows(100, 1)[:2]), report={"formats": ["json"], "sign": "none"})),
         folder / "out",
     )
-    (run,) = (folder / "out").iterdir()
+    (run,) = (path for path in (folder / "out").iterdir() if path.is_dir())
     return run
 
 
@@ -111,3 +111,18 @@ def test_data_that_changed_and_a_secret_that_is_another_are_refused(finished: Pa
 def test_what_is_no_record_is_refused(finished: Path, tmp_path: Path, item: str) -> None:
     with pytest.raises(AuditkitError, match="no record of the declared datasets"):
         write_proof(RunFolder(finished), item, tmp_path / "a.json", None)
+
+
+@pytest.mark.parametrize("item", ["sft.jsonl:17", "data/sft.jsonl:17"])
+def test_a_place_is_taken_as_pages_and_as_sarif_give_it(tmp_path: Path, item: str) -> None:
+    for name in ("data", "other"):
+        (tmp_path / name).mkdir()
+    policy = write_project(tmp_path, said(rows(100, 1)[:2]), report={"formats": ["json"], "sign": "none"})
+    (tmp_path / "sft.jsonl").rename(tmp_path / "data" / "sft.jsonl")
+    policy.write_text(policy.read_text().replace("path: sft.jsonl", "path: data/sft.jsonl"))
+    audit(load_policy(policy), tmp_path / "out")
+    (run,) = (path for path in (tmp_path / "out").iterdir() if path.is_dir())
+    _, proof = write_proof(RunFolder(run), item, tmp_path / "proof.json", None)
+    assert proof.index == 16
+    with pytest.raises(AuditkitError, match="no record"):
+        write_proof(RunFolder(run), "other/sft.jsonl:17", tmp_path / "other.json", None)
