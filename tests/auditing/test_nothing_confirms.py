@@ -47,7 +47,7 @@ def audited(tmp_path_factory: pytest.TempPathFactory) -> Audited:
     environment = {"AUDIT_KEY": str(keys.private)}
     printed = _auditkit(folder, environment, "check", "policy.yaml")
     printed += _auditkit(folder, environment, "run", "policy.yaml", "--verbose")
-    (first,) = (folder / "reports").iterdir()
+    (first,) = (path for path in (folder / "reports").iterdir() if path.is_dir())
     printed += _auditkit(folder, environment, "check", "policy.yaml")  # now that there is a secret
     printed += _auditkit(folder, environment, "verify", str(first))
     _auditkit(folder, environment, "run", "policy.yaml", "--quiet", "--set", "report.formats=[json]")
