@@ -179,7 +179,11 @@ def _pages(report: AuditReport, shown: int | None) -> Iterator[_Reason]:
     if report.findings_total > held:
         yield (
             f"{count(report.findings_total - held)} of {count(report.findings_total)} leaked records",
-            f"the policy shows {count(held)} (report.max_findings); all of them are in the evidence folder",
+            f"the policy shows {count(held)} (report.max_findings); all of them are in the evidence folder, unless it was "
+            "purged",
         )
     if shown is not None and shown < held:
-        yield f"{count(held - shown)} more leaked records", "they are in the HTML report and in audit.json"
+        files = (
+            "the redacted HTML report and audit.redacted.json" if report.redacted else "the HTML report and audit.json"
+        )
+        yield f"{count(held - shown)} more leaked records", f"they are in {files}"
