@@ -164,5 +164,5 @@ def test_with_one_dataset_nothing_is_said_of_turns() -> None:
 
 def test_the_redacted_report_names_files_that_its_readers_have() -> None:
     page = words(render(build_report(), Medium(False, 5, 400, 10, 100, 10, 5), True))
-    assert "they are in the redacted HTML report and audit.redacted.json" in page
+    assert "they are in the redacted HTML report and in audit.redacted.json" in page
     assert "in the HTML report and" not in page.partition("12 Leaked records")[2].partition("13 ")[0]
