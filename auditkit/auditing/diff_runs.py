@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from auditkit.auditing import run_folder
+from auditkit.auditing.diff_waivers import waived_rules
 from auditkit.auditing.run_folder import RunFolder
 from auditkit.errors import AuditkitError, PolicyError
 from auditkit.policy.yaml_source import MAX_BYTES, read_document
@@ -96,6 +97,7 @@ class DiffRun:
             auditkit_version=report.run.auditkit_version,
             schema_version=report.migration.from_version if report.migration else report.schema_version,
             outcome=report.verdict.outcome,
+            waived=waived_rules(report),
             arm=self.arm.name,
             model=candidate(report),
             model_sha256=identity.sha256 if identity else "",

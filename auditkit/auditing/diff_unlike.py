@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from auditkit.auditing.diff_policy import ABSENT, shown_value
 from auditkit.auditing.diff_runs import DiffRun
 from auditkit.auditing.diff_sameness import Sameness, changed_parameters
+from auditkit.auditing.diff_waivers import unlike_waivers
 from auditkit.auditing.state import STATE_FILE, RunState
 from auditkit.policy.yaml_source import MAX_BYTES
 from auditkit.records import ModelIdentity
@@ -40,6 +41,7 @@ def unlike_things(same: Sameness) -> list[NotSame]:
         *_thresholds(same),
         *_policies(same),
         *_programs(same),
+        *unlike_waivers(same.before.report, same.after.report),
     ]
 
 

@@ -25,11 +25,15 @@ def seen_from(root: Path, path: Path) -> str | None:
 
 def placed(info: DatasetInfo, section: DatasetSection, policy: Policy) -> DatasetInfo:
     """The dataset with the folder that its records' files are named in; a hub dataset is in none."""
+    return info.model_copy(update={"folder": folder_of(section, policy)})
+
+
+def folder_of(section: DatasetSection, policy: Policy) -> str | None:
+    """The folder of a dataset's files from the repository's root; None outside it, and for a hub dataset."""
     if section.path.startswith(HUB):
-        return info
+        return None
     path = Path(section.path)
-    folder = path if path.is_dir() else path.parent
-    return info.model_copy(update={"folder": seen_from(repository_root(policy), folder)})
+    return seen_from(repository_root(policy), path if path.is_dir() else path.parent)
 
 
 def _plain(path: Path) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
 
+from auditkit.auditing.places import folder_of
 from auditkit.auditing.prepare import read_members
 from auditkit.auditing.run_folder import RunFolder
 from auditkit.auditing.secret import known_secret
@@ -166,7 +167,12 @@ def _found(policy: Policy, secret: bytes, item: str) -> tuple[Corpus, int]:
     places: list[tuple[Corpus, int]] = []
     for section in policy.datasets:
         corpus = read_members(section)
-        places += [(corpus, record.index) for record in corpus.records if _is_meant(corpus, record.index, item, secret)]
+        folder = folder_of(section, policy)
+        places += [
+            (corpus, record.index)
+            for record in corpus.records
+            if _is_meant(corpus, record.index, item, secret, section.name if folder is None else folder)
+        ]
     if not places:
         raise AuditkitError(
             f"no record of the declared datasets is {item!r}",
@@ -178,12 +184,14 @@ def _found(policy: Policy, secret: bytes, item: str) -> tuple[Corpus, int]:
     return places[0]
 
 
-def _is_meant(corpus: Corpus, index: int, item: str, secret: bytes) -> bool:
+def _is_meant(corpus: Corpus, index: int, item: str, secret: bytes, folder: str) -> bool:
+    """By id; by file and line as the pages give them, or under the folder that SARIF and the summary name."""
     record = corpus.records[index]
     if item.startswith("rec-"):
         return keyed_id(secret, "rec", f"{corpus.dataset}/{record.id}") == item
     file, _, line = item.rpartition(":")
-    return line == str(record.line) and bool(file) and (record.file == file or record.file.endswith(f"/{file}"))
+    whole = str(PurePosixPath(folder) / record.file)
+    return line == str(record.line) and bool(file) and (whole == file or f"/{record.file}".endswith(f"/{file}"))
 
 
 def _unchanged(proof: RecordProof, attested: SealedPredicate) -> RecordProof:

@@ -32,8 +32,8 @@ def purge(run: Path, *, at_once: bool, key: str, by: str, yes: bool, as_json: bo
     """Erase evidence, weights, full reports and audit.json of a run.
 
     What stays still verifies: the policy's lock, the events, the attestation, the redacted reports,
-    audit.redacted.json, SARIF and JUnit. A statement, signed with the key that signed the run, says what
-    was purged, when and by whom. A purge that was cut off goes on when it is called again.
+    audit.redacted.json, SARIF, JUnit, ML-BOM and summary. A statement, signed with the key that signed
+    the run, says what was purged, when and by whom. A purge that was cut off goes on when it is called again.
 
     Files are unlinked, not overwritten: on SSDs, copy-on-write file systems, snapshots and backups their
     bytes may remain. The data itself, copies of the run and caches beside the policy (.auditkit) are not touched.

@@ -84,7 +84,9 @@ def _list(policy: Policy, *, as_json: bool, last_only: bool) -> None:
         rows = [one.model_dump(mode="json", include={"number", "waiver", "state"}) for one in shown]
         click.echo(json.dumps({"file": file, "approver": source.key.keyid, "waivers": rows}, indent=2))
         return
-    click.echo(f"{file}: {len(declared)} waivers; approver's key id {source.key.keyid}")
+    click.echo(
+        f"{file}: {len(declared)} waiver{'' if len(declared) == 1 else 's'}; approver's key id {source.key.keyid}"
+    )
     for one in shown:
         waiver = one.waiver
         model = f", model {waiver.model_sha256[:12]}" if waiver.model_sha256 else ""

@@ -28,6 +28,7 @@ class ComparedRun(Part):
     auditkit_version: str
     schema_version: str  # as written
     outcome: Outcome
+    waived: int = 0  # failed rules that waivers turned
     arm: str  # whose figures are compared
     model: str  # what the candidate is called
     model_sha256: str

@@ -35,7 +35,8 @@ def markdown(diff: Diff) -> str:
 def _cells(line: Compared) -> tuple[str, ...]:
     before, after = words.figures(line)
     moved = words.change(line.metric, line.difference.value) if line.difference else "–"
-    result = f"{words.SIGNS[line.movement]} {words.word(line)}; {words.basis(line)}"
+    gate = f"; gate: {words.verdicts(line)}" if line.gate and words.verdicts(line) else ""
+    result = f"{words.SIGNS[line.movement]} {words.word(line)}; {words.basis(line)}{gate}"
     return words.what(line), before, after, moved, words.ends(line.metric, line.difference), result
 
 

@@ -6,7 +6,7 @@ from auditkit.records import Estimate
 from auditkit.report import formatting
 from auditkit.report.base import RuleOutcome
 from auditkit.report.definitions import title
-from auditkit.report.diff import Compared, Diff, DiffOutcome, MovedRecord, Movement, ScoreShift
+from auditkit.report.diff import Compared, ComparedRun, Diff, DiffOutcome, MovedRecord, Movement, ScoreShift
 from auditkit.report.formatting import NBSP
 
 SIGNS: dict[Movement, str] = {
@@ -135,6 +135,12 @@ def record_name(moved: MovedRecord) -> str:
     return moved.record or f"record {moved.index:,} (counted from 0)"
 
 
+def _verdict(run: ComparedRun) -> str:
+    if not run.waived:
+        return run.outcome
+    return f"{run.outcome}, with {run.waived} failed rule{'' if run.waived == 1 else 's'} waived"
+
+
 def runs_in_words(diff: Diff) -> list[tuple[str, str, str]]:
     """(name, before, after) of what is said of both runs."""
     first, second = diff.before, diff.after
@@ -142,7 +148,7 @@ def runs_in_words(diff: Diff) -> list[tuple[str, str, str]]:
         ("Run", first.id, second.id),
         ("Policy", first.policy, second.policy),
         ("Finished", formatting.moment(first.finished), formatting.moment(second.finished)),
-        ("Verdict", first.outcome, second.outcome),
+        ("Verdict", _verdict(first), _verdict(second)),
         ("Arm", first.arm, second.arm),
         ("Model", first.model, second.model),
         ("Weights, SHA-256", first.model_sha256[:16], second.model_sha256[:16]),

@@ -20,11 +20,12 @@ from auditkit.report.numbered import Figure, numbered_figures
 from auditkit.report.page_security import content_policy, page_margin
 from auditkit.report.pairs import Cut, shown_bands, shown_findings
 from auditkit.report.redaction import redact
+from auditkit.report.repeating import extras
 from auditkit.report.safe_text import left_out, safe_literal
 from auditkit.report.shown_mitigations import shown_mitigations
 from auditkit.report.shown_probes import cell, shown_probes
 from auditkit.report.shown_scoring import forecast_sentences, length_sentence, power_rows, threshold_tables
-from auditkit.report.shown_waivers import outcome_sentence
+from auditkit.report.shown_waivers import outcome_sentence, page_one_waivers
 from auditkit.report.skipped import skipped
 from auditkit.report.slider import sliders
 from auditkit.resources import resource_folder
@@ -124,6 +125,7 @@ def _view(report: AuditReport, medium: Medium, redacted: bool) -> dict[str, Any]
         "words": _words(report),
         "settle": wording.what_would_settle(report),
         "page_one_rules": rules[:PAGE_ONE_RULES],
+        "page_one_waivers": page_one_waivers(report),
         "rules_left_out": max(0, len(rules) - PAGE_ONE_RULES),
         "charts": charts,
         "sections": [Section(name, words) for name, words in _SECTIONS if _has(name, report, charts, bool(gains))],
@@ -136,6 +138,7 @@ def _view(report: AuditReport, medium: Medium, redacted: bool) -> dict[str, Any]
         "findings_left_out": len(report.findings) - len(findings),
         "most_removals": medium.removals,
         "choice": wording.choice_sentence(report),
+        "extras": extras(report),
         "attacker": attacker_rows(report),
         "skipped": skipped(report, len(findings)),
         "bands": bands,

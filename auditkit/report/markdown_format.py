@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Literal
 
 from auditkit.files import write_bytes
-from auditkit.report import formatting, wording
+from auditkit.report import formatting, history_words, wording
 from auditkit.report.base import AuditReport, Finding, ReportFormat, RuleResult
 from auditkit.report.definitions import title
 from auditkit.report.markdown_text import code, prose
 from auditkit.report.places import place_of
 from auditkit.report.safe_text import safe_line
+from auditkit.report.shown_waivers import waiver_lines
 
 FILE_NAME = "summary.md"
 MOST_BYTES = 64 * 2**10  # of which GitHub takes 1 MiB a step; nobody reads more
@@ -34,7 +35,9 @@ class MarkdownFormat(ReportFormat):
 
 def summary(report: AuditReport) -> str:
     """The whole summary, at most MOST_BYTES in UTF-8."""
-    blocks = [_head(report), _rules(report), _leaks(report), _cautions(report), _settle(report), _reproduce(report)]
+    waivers = _list("Waivers", waiver_lines(report))
+    parts = [_head(report), _rules(report), waivers, _leaks(report), _cautions(report), _settle(report)]
+    blocks = [*parts, _reproduce(report)]
     text = "\n\n".join(block for block in blocks if block) + "\n"
     if len(text.encode()) <= MOST_BYTES:
         return text
@@ -48,7 +51,8 @@ def _head(report: AuditReport) -> str:
     labels += [code(report.signature.label, 40)] if report.signature.label else []
     sign, word = wording.OUTCOME_SIGNS[outcome], wording.outcome_words(report)
     heading = " · ".join([f"## {sign} {word}: {code(report.policy.name, 100)}", *labels])
-    return "\n\n".join([heading, prose(wording.verdict_sentence(report), 1000), _subject(report)])
+    said = [wording.verdict_sentence(report), *filter(None, [history_words.answer(report)])]
+    return "\n\n".join([heading, *(prose(sentence, 1000) for sentence in said), _subject(report)])
 
 
 def _subject(report: AuditReport) -> str:
@@ -86,7 +90,10 @@ def _leaks(report: AuditReport) -> str:
     if not report.findings:
         return f"### Leaked records\n\n{said}"
     shown = sorted(report.findings, key=lambda finding: -finding.score)[:MOST_FINDINGS]
-    table = _table(("Record", "Dataset", "Where", "Score"), [_finding(finding, report) for finding in shown])
+    head = ("Record", "Dataset", "Where", "Score")
+    waived = any(finding.waived for finding in shown)
+    rows = [[*_finding(one, report), *([prose(one.waived, 300, cell=True)] if waived else [])] for one in shown]
+    table = _table((*head, "Waived") if waived else head, rows)
     return "\n\n".join(["### Leaked records", said, table, *_more(report.findings_total - len(shown), "leaked record")])
 
 
@@ -104,8 +111,8 @@ def _settle(report: AuditReport) -> str:
 
 
 def _reproduce(report: AuditReport) -> str:
-    """From the repository, and from the run folder where that was kept."""
-    policy, run = report.policy.file or "policy.yaml", f"reports/{report.run.id}"
+    """From the repository, and from the folder that holds the run where that was kept."""
+    policy, run = report.policy.file or "policy.yaml", report.run.id
     commands = (["run", policy], ["verify", run], ["report", run, "--out", "again"])
     told = "\n".join(f"    {safe_line(shlex.join(['auditkit', *command]), 1000)}" for command in commands)
     digests = [f"policy {code(report.policy.sha256)}"]

@@ -52,9 +52,14 @@ class Cut:
 def shown_findings(report: AuditReport, most: int, cut: Cut) -> list[Shown]:
     """The first ``most`` findings."""
     return [
-        _shown(finding, f"{safe_line(finding.file, 80)}:{finding.line}", finding.generation_id, cut)
+        _shown(finding, f"{safe_line(finding.file, 80)}:{finding.line}", _origin(finding), cut)
         for finding in report.findings[:most]
     ]
+
+
+def _origin(finding: Finding) -> str:
+    """The attack and the generation's number in it; reports redacted by an earlier auditkit repeat the keyed id."""
+    return "" if finding.generation_id == finding.generation else finding.generation_id
 
 
 def shown_bands(report: AuditReport, most: int, cut: Cut) -> tuple[list[Band], bool]:

@@ -45,7 +45,7 @@ def redact(report: AuditReport) -> AuditReport:
     figures = report.figures.model_copy(update={"bands": bands, "scatters": scatters})
     findings = [_redacted_finding(finding) for finding in report.findings]
     attribution = _redacted_tags(report.attribution) if report.attribution else None
-    # The lock holds plain digests of the data (an oracle for a guess) and may quote texts; it stands beside, signed.
+    # The lock may quote texts, by the hand of whoever wrote the policy; it stands beside, signed.
     policy = report.policy.model_copy(update={"text": ""})
     parts = {"findings": findings, "figures": figures, "attribution": attribution, "policy": policy}
     parts |= {
@@ -111,7 +111,8 @@ def _redacted_finding(finding: Finding) -> Finding:
     if finding.spans:
         texts["record_text"] += f"; longest shared span {finding.spans[0].length:,}"
     # Its number would tell, to whoever has the model, which generation to make again and hold a guess against.
-    hidden = {"spans": [], "generation_id": finding.generation}
+    # The attack's name alone stays.
+    hidden = {"spans": [], "generation_id": finding.generation_id.partition("/")[0]}
     return finding.model_copy(update={**texts, **_coarse_scores(finding), **hidden})
 
 

@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 from auditkit.report.base import AuditReport, DeclaredWaiver
+from auditkit.report.safe_text import safe_line
+
+PAGE_ONE_WAIVERS = 3
+PAGE_ONE_REASON = 240  # characters; the whole reason stands in the section on waivers
 
 
 def waiver_lines(report: AuditReport) -> list[str]:
     """One sentence or two a waiver, and what must be known of the file."""
     notes = report.waiver_file.notes if report.waiver_file else []
     return [*notes, *map(_line, report.waivers)]
+
+
+def page_one_waivers(report: AuditReport) -> list[str]:
+    """For page one: each waiver that turned a rule, with who, until when and why; those too many are counted."""
+    turned = {number for rule in report.verdict.rules if rule.outcome == "waived" for number in rule.waivers}
+    counted = [one for one in report.waivers if one.number in turned]
+    shown = [
+        f"Waiver {one.number}, by {one.waiver.who} until {one.waiver.expires}, for {one.waiver.subject}: "
+        f"{safe_line(one.waiver.reason, PAGE_ONE_REASON)}"
+        for one in counted[:PAGE_ONE_WAIVERS]
+    ]
+    more = len(counted) - len(shown)
+    return [*shown, f"{more:,} more in the section on waivers."] if more else shown
 
 
 def _line(one: DeclaredWaiver) -> str:

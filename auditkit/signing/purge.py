@@ -119,12 +119,19 @@ def notes(purge: Purge) -> Iterator[str]:
     if (predicate := purge.predicate) is None:
         return
     who = f" by {visible(predicate.by)}" if predicate.by else ""
-    vouched = "signed" if predicate.signer else "UNSIGNED"
-    early = ", before its retention period was over" if predicate.early else ""
+    vouched_for = "a signed statement" if predicate.signer else "an UNSIGNED statement"
     yield (
-        f"purged {predicate.purged_at}{who}{early}: {len(predicate.purged)} files with texts of the data were erased, "
-        f"as a statement says that is {vouched}; what stayed is as it was attested"
+        f"purged {predicate.purged_at}{who}{_early(predicate)}: {len(predicate.purged)} files with texts of the data "
+        f"were erased, as {vouched_for} says; what stayed is as it was attested"
     )
+
+
+def _early(predicate: PurgePredicate) -> str:
+    if not predicate.early:
+        return ""
+    if predicate.retention_days is None:
+        return ", where the policy declares no retention period"
+    return ", before its retention period was over"
 
 
 def _problems(folder: Path, envelope: Envelope, statement: PurgeStatement, found: Attestation) -> Iterator[str]:

@@ -228,3 +228,11 @@ def test_a_browser_shows_it_without_a_complaint(tmp_path: Path) -> None:
         wide = view.evaluate("document.documentElement.scrollWidth")
         browser.close()
     assert said == [] and len(asked) == 1 and wide <= 400
+
+
+def test_a_verdict_that_waivers_made_says_so_everywhere() -> None:
+    after = _run("second").model_copy(update={"outcome": "pass", "waived": 2})
+    diff = _diff("level", after=after, gate=[_line(outcome_before="fail", outcome_after="waived")])
+    for shown in (_screen(diff, 160), _text(page(diff)), markdown(diff)):
+        assert "with 2 failed rules waived" in " ".join(shown.split())
+        assert "fail → waived" in shown

@@ -160,3 +160,9 @@ def test_the_words_that_pages_lean_on_have_a_definition(term: str) -> None:
 def test_with_one_dataset_nothing_is_said_of_turns() -> None:
     assert "take turns" in choice_sentence(small_report())
     assert "take turns" not in choice_sentence(small_report(datasets=small_report().datasets[:1]))
+
+
+def test_the_redacted_report_names_files_that_its_readers_have() -> None:
+    page = words(render(build_report(), Medium(False, 5, 400, 10, 100, 10, 5), True))
+    assert "they are in the redacted HTML report and in audit.redacted.json" in page
+    assert "in the HTML report and" not in page.partition("12 Leaked records")[2].partition("13 ")[0]

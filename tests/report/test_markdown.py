@@ -11,9 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from auditkit.report.base import AuditReport, Verdict
+from auditkit.report.base import AuditReport, DeclaredWaiver, Verdict
+from auditkit.report.history import EarlierRuns
+from auditkit.report.html_format import HtmlFormat
 from auditkit.report.markdown_format import MOST_BYTES, MarkdownFormat, summary
 from auditkit.report.markdown_text import code, prose
+from auditkit.report.waivers import WaivedRule, Waiver
 from tests.report.builder import build_report, rule, small_report, with_texts
 from tests.report.hostile import HOSTILE
 
@@ -147,3 +150,44 @@ def test_it_stays_short(text: str) -> None:
     written = summary(many)
     assert len(written.encode()) <= MOST_BYTES
     assert "## ▲ Fail" in written
+
+
+def _waived_report() -> AuditReport:
+    waiver = Waiver(
+        rule=WaivedRule(metric="adjusted_coverage", attack="*", dataset="*", view="*", max=0.01, at_most=None),
+        reason="a public dataset",
+        who="J. Doe",
+        issued="2026-11-01",
+        expires="2026-12-31",
+    )
+    made = rule("waived", "sft-support", 0.5, 0.01, reason="waived by J. Doe").model_copy(update={"waivers": [1]})
+    verdict = Verdict(outcome="pass", arm="baseline", rules=[made], cautions=[])
+    declared = DeclaredWaiver(number=1, waiver=waiver, state="in force", applied=[made.rule])
+    report = build_report("pass", verdict=verdict, waivers=[declared])
+    first, *others = report.findings
+    marked = first.model_copy(update={"waived": "waived by J. Doe until 2026-12-31 (waiver 2): published"})
+    return report.model_copy(update={"findings": [marked, *others]})
+
+
+def test_a_pass_by_waiver_is_none_without_it_and_every_waiver_is_listed() -> None:
+    text = summary(_waived_report()).replace("`", "")
+    assert text.startswith("## ● Pass, with 1 waiver:")
+    assert "### Waivers" in text and "by J. Doe until 2026-12-31: a public dataset" in text
+
+
+def test_a_waived_record_says_so() -> None:
+    report = _waived_report()
+    rows = [line for line in summary(report).replace("`", "").splitlines() if report.findings[0].record in line]
+    assert rows and "waived by J. Doe until 2026-12-31 (waiver 2): published" in rows[0]
+
+
+def test_it_says_whether_the_bar_was_set_before_the_result() -> None:
+    report = small_report(earlier_runs=EarlierRuns(total=2))
+    text = summary(report)
+    assert "The policy was not registered before the run" in text and "2 earlier runs" in text
+
+
+def test_page_one_says_who_waived_until_when_and_why(tmp_path: Path) -> None:
+    for path in HtmlFormat().write(_waived_report(), tmp_path):
+        page_one = path.read_text(encoding="utf-8").partition('<nav class="contents"')[0]
+        assert "Waiver 1, by J. Doe until 2026-12-31" in page_one and "a public dataset" in page_one

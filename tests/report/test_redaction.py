@@ -52,7 +52,7 @@ def test_all_else_stays() -> None:
     report = secret_report()
     redacted = redact(report)
     unchanged = set(AuditReport.model_fields) - {"findings", "figures", "policy", "redacted"}
-    # The lock holds plain digests of the data, which confirm a guess, and may quote texts.
+    # The lock may quote texts, by the hand of whoever wrote the policy.
     assert redacted.policy == report.policy.model_copy(update={"text": ""})
     assert all(getattr(redacted, name) == getattr(report, name) for name in unchanged)
     assert redacted.attacks[0].prefixes[0].text == report.attacks[0].prefixes[0].text
@@ -114,7 +114,7 @@ def test_what_is_said_of_one_record_is_said_in_few_figures() -> None:
     precise = [finding.model_copy(update={"score": 0.987654, "levenshtein": 0.123456}) for finding in report.findings]
     redacted = redact(report.model_copy(update={"findings": precise}))
     assert {(finding.score, finding.levenshtein) for finding in redacted.findings} == {(0.99, 0.12)}
-    assert all(finding.generation_id == finding.generation for finding in redacted.findings)
+    assert {finding.generation_id for finding in redacted.findings} == {"template_prefix"}  # and no number
     points = [point for scatter in redacted.figures.scatters for point in scatter.points]
     assert points and all(round(point.embedding, 2) == point.embedding for point in points)
 
@@ -136,3 +136,12 @@ def test_what_blinds_the_full_reports_is_not_in_the_redacted_ones(tmp_path: Path
     full, redacted = HtmlFormat().write(report, tmp_path)
     assert "5ca1ab1e" in full.read_text() and "5ca1ab1e" not in redacted.read_text()
     assert "5ca1ab1e" not in canonical(redact(report)).decode()
+
+
+def test_an_attack_has_its_name_on_the_redacted_page_and_an_id_stands_once(tmp_path: Path) -> None:
+    _, path = HtmlFormat().write(secret_report(), tmp_path)
+    page = path.read_text(encoding="utf-8")
+    attacks = set(re.findall(r'data-attack="([^"]*)"', page))
+    assert attacks and not any(name.startswith("gen-") for name in attacks)
+    shown = re.findall(r"Generation <code>([^<]*)</code>", page)
+    assert shown and not any(f'<span class="place">{name}</span>' in page for name in shown)

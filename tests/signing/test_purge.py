@@ -93,3 +93,9 @@ def test_any_edit_of_the_statement_is_found(
     found = purge.check(run, list_folder(run), attestation.read(run))
     assert (changed == content) == (not found.problems)
     assert bool(found.names) == (changed == content)
+
+
+def test_without_a_retention_period_none_is_said_to_have_been_cut_short(purged: Path, key_files: KeyFiles) -> None:
+    (note,) = (note for note in verify(purged, key_files.public).notes if note.startswith("purged"))
+    assert "the policy declares no retention period" in note and "before its retention" not in note
+    assert "as a signed statement says" in note
