@@ -107,8 +107,6 @@ class DiffRun:
 
     def _own_notes(self) -> list[str]:
         notes = []
-        if waived := sum(rule.outcome == "waived" for rule in self.report.verdict.rules):
-            notes.append(f"{waived} failed rule{'' if waived == 1 else 's'} waived: the figures are what they were.")
         if self.arm.name != self.report.verdict.arm:
             notes.append(f"The arm that ships, {self.report.verdict.arm}, has no figures that count: the baseline's.")
         if self.report.migration:
