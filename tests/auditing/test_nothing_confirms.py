@@ -33,10 +33,11 @@ CONFIDENTIAL = ("evidence/", "audit.json", "report.html", "report.pdf")
 
 @dataclass(frozen=True)
 class Audited:
-    """Two runs of one project, and what was printed in the course of the first."""
+    """Two runs of one project, what was printed in the course of both, and what was written beside them."""
 
     runs: tuple[Path, Path]
     printed: str
+    beside: str
 
 
 @pytest.fixture(scope="module")
@@ -46,13 +47,22 @@ def audited(tmp_path_factory: pytest.TempPathFactory) -> Audited:
     keys = generate(folder / "keys")
     environment = {"AUDIT_KEY": str(keys.private)}
     printed = _auditkit(folder, environment, "check", "policy.yaml")
+    printed += _auditkit(folder, environment, "register", "policy.yaml")
     printed += _auditkit(folder, environment, "run", "policy.yaml", "--verbose")
-    (first,) = (folder / "reports").glob("*/")
+    (first,) = _runs(folder)
     printed += _auditkit(folder, environment, "check", "policy.yaml")  # now that there is a secret
     printed += _auditkit(folder, environment, "verify", str(first))
     _auditkit(folder, environment, "run", "policy.yaml", "--quiet", "--set", "report.formats=[json]")
-    (second,) = set((folder / "reports").glob("*/")) - {first}
-    return Audited((first, second), printed)
+    (second,) = _runs(folder) - {first}
+    formats = ("--format", "html", "--format", "markdown", "--format", "json")
+    printed += _auditkit(folder, environment, "diff", str(first), str(second), "--out", "moved", *formats)
+    written = [folder / "reports" / "ledger.jsonl", *folder.glob("policy.registration*"), *(folder / "moved").iterdir()]
+    assert len(written) == 5
+    return Audited((first, second), printed, "\n".join(path.read_text() for path in written))
+
+
+def _runs(folder: Path) -> set[Path]:
+    return {path for path in (folder / "reports").iterdir() if path.is_dir()}
 
 
 def _auditkit(folder: Path, environment: dict[str, str], *arguments: str) -> str:
@@ -138,7 +148,7 @@ def _policy() -> dict[str, object]:
 
 
 def test_nothing_outside_the_evidence_confirms_a_word(audited: Audited) -> None:
-    leaving = of_folder(audited.runs[0], CONFIDENTIAL, [audited.printed])
+    leaving = of_folder(audited.runs[0], CONFIDENTIAL, [audited.printed, audited.beside])
     assert confirmed([*PLANTED, *DECOYS], leaving) == {}
 
 
@@ -216,6 +226,7 @@ def test_no_attested_digest_can_be_made_again(audited: Audited) -> None:
     assert {name for name in same if not name.startswith("evidence/removals-")} <= {
         "evidence/prefixes.json",
         "policy.lock.yaml",
+        "registration.dsse.json",  # the very file that stands beside the policy
     }
 
 

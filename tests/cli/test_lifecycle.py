@@ -64,7 +64,7 @@ def refused(*arguments: str | Path) -> str:
 def test_the_report_answers_on_page_one_and_in_its_own_section(registered: Path) -> None:
     for name in ("report.html", "report.redacted.html"):
         page = (registered / name).read_text()
-        first, _, rest = page.partition("</header>")
+        first, _, rest = page.partition('id="opinion"')[2].partition("</header>")
         assert "Audited by release@example.com with auditkit" in first
         assert '<a href="#limits">what this audit does not show</a>' in first
         assert "The policy was registered on" in first
