@@ -17,7 +17,7 @@ from auditkit.records import ModelIdentity
 from auditkit.report.base import AuditReport, DatasetInfo, ReportFormat
 from auditkit.report.bom_audit import audit_properties, metrics, properties
 from auditkit.report.licences import licences
-from auditkit.report.safe_text import safe_line
+from auditkit.report.safe_text import safe_line, safe_tree
 
 FILE_NAME = "bom.cdx.json"
 SCHEMA = "http://cyclonedx.org/schema/bom-1.6.schema.json"
@@ -36,7 +36,7 @@ class CyclonedxFormat(ReportFormat):
 
     def write(self, report: AuditReport, folder: Path) -> list[Path]:
         """Write bom.cdx.json."""
-        content = json.dumps(_bom(report), ensure_ascii=False, indent=1, allow_nan=False, sort_keys=True)
+        content = json.dumps(safe_tree(_bom(report)), ensure_ascii=False, indent=1, allow_nan=False, sort_keys=True)
         return [write_bytes(folder / FILE_NAME, content.encode() + b"\n")]
 
 
