@@ -13,8 +13,10 @@ from auditkit.errors import AuditkitError
 from auditkit.registry import BUILT_IN, kinds
 
 # In the order in which they are told; what else lies in a run folder, its attestation lists.
-REPORT_FILES = (
-    *("report.html", "report.pdf", "audit.json", "results.sarif", "results.junit.xml", "bom.cdx.json", "summary.md"),
+WITH_TEXTS = ("report.html", "report.pdf", "audit.json")
+WITHOUT_TEXTS = (
+    *("report.redacted.html", "report.redacted.pdf", "audit.redacted.json"),
+    *("results.sarif", "results.junit.xml", "bom.cdx.json", "summary.md"),
 )
 
 if TYPE_CHECKING:
@@ -105,8 +107,8 @@ def _show(result: Any, *, as_json: bool, quiet: bool) -> None:
 def _tell_files(folder: Path) -> None:
     here = Path.cwd()
     folder = folder.relative_to(here) if folder.is_relative_to(here) else folder
-    click.echo("Reports")
-    for name in REPORT_FILES:
-        if (folder / name).exists():
-            click.echo(f"  {folder / name}")
+    click.echo(f"Reports in {folder}")
+    for heading, names in (("with texts of the data:", WITH_TEXTS), ("without a word of the data:", WITHOUT_TEXTS)):
+        if there := [name for name in names if (folder / name).exists()]:
+            click.echo("\n".join([f"  {heading}", *(f"    {name}" for name in there)]))
     click.echo(f"Check it at any time: auditkit verify {folder}")

@@ -161,17 +161,28 @@ def _as_text(run: Path, found: Verification) -> Iterator[str]:
     yield f"{visible(str(run))}: {_headline(found)}"
     yield from (f"  - {problem}" for problem in found.problems)
     if found.statement:
-        yield from (visible(line) for line in _facts(found.statement, found.ok))
+        yield from (visible(line) for line in _facts(found.statement, found.ok or _short_of_a_pass(found)))
     yield from (f"note: {note}" for note in found.notes)
 
 
 def _headline(found: Verification) -> str:
+    if _short_of_a_pass(found):
+        return f"intact, {_signer(found)}, but its verdict is no pass"
     if not found.ok:
         count = len(found.problems)
         return f"NOT VERIFIED, {count} thing{'s' * (count > 1)} failed"
+    return f"intact, {_signer(found)}"
+
+
+def _signer(found: Verification) -> str:
     if found.signer == "UNSIGNED":
-        return "intact, UNSIGNED"
-    return "intact, signer unknown" if found.signer == "unknown" else f"intact, signed by {found.signer}"
+        return "UNSIGNED"
+    return "signer unknown" if found.signer == "unknown" else f"signed by {found.signer}"
+
+
+def _short_of_a_pass(found: Verification) -> bool:
+    """Whether everything holds but what --require asks of the verdict."""
+    return found.problems == (f"the verdict is {found.verdict}, not pass",)
 
 
 def _facts(statement: SealedPredicate, ok: bool) -> Iterator[str]:
