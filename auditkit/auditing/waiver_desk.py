@@ -89,8 +89,29 @@ def waiver(**facts: object) -> Waiver:
         return Waiver.model_validate({"issued": today(), **facts})
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
-        said = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'waiver'}: {one['msg']}" for one in found)
+        said = "; ".join(_complaint(".".join(map(str, one["loc"])), one["msg"]) for one in found)
         raise AuditkitError(f"this waiver cannot be issued: {said}", "auditkit waive --help shows an example") from None
+
+
+_WANTED = {
+    "expires": "is a date such as 2027-03-31",
+    "issued": "is a date such as 2027-03-31",
+    "record": "is an id as the report prints it: rec- and 20 hex digits",
+}
+
+
+def _words(policy: Policy, part: str) -> set[str]:
+    """Every word that the gate's rules have for this part of them, and what "*" stands for."""
+    named = {getattr(rule, part) for rule in policy.gate}
+    declared = {"dataset": {data.name for data in policy.datasets}, "attack": {a.label for a in policy.attacks}}
+    return named | declared.get(part, set())
+
+
+def _complaint(field: str, message: str) -> str:
+    """What is wrong with one field, in a user's words."""
+    if field in _WANTED and "pattern" in message:
+        return f"{field} {_WANTED[field]}"
+    return ": ".join(filter(None, (field, message.removeprefix("Value error, "))))
 
 
 def waived_rule(policy: Policy, asked: dict[str, str], limit: float | None, at_most: float | None) -> WaivedRule:
@@ -103,7 +124,9 @@ def waived_rule(policy: Policy, asked: dict[str, str], limit: float | None, at_m
     limits = sorted({rule.max for rule in rules})
     if not rules:
         gate = "; ".join(f"{rule.metric} of {rule.attack} on {rule.dataset} ({rule.view})" for rule in policy.gate[:8])
-        raise AuditkitError("the policy's gate has no such rule", f"it has: {gate}")
+        unknown = [f"{part} {word!r}" for part, word in asked.items() if word not in ("*", *_words(policy, part))]
+        which = f" with {' and '.join(unknown)}" if unknown else ""
+        raise AuditkitError(f"the policy's gate has no rule{which}", f"it has: {gate}")
     if limit is None and len(limits) > 1:
         shown = ", ".join(f"{one:g}" for one in limits)
         raise AuditkitError(f"several rules fit, with the limits {shown}", "say which one is waived: --max LIMIT")

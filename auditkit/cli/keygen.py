@@ -33,4 +33,5 @@ def keygen(folder: Path, subject: str, label: str, days: int) -> None:
     click.echo(f"{files.private}  the private keys: keep this file secret")
     click.echo(f"{files.public}  the public key: auditkit verify RUN --key")
     click.echo(f"{files.certificate}  the certificate of the PDF signature: auditkit verify RUN --cert")
-    click.echo(f"To sign with them: export AUDITKIT_KEY={files.private.resolve()}", err=True)
+    click.echo(f"To sign audits with them: export AUDITKIT_KEY={files.private.resolve()}", err=True)
+    click.echo(f"To sign waivers, by another person: auditkit waive POLICY ... --key {files.private}", err=True)

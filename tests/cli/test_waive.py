@@ -83,8 +83,8 @@ def test_wrong_words_are_refused_with_what_to_do(policy: Path) -> None:
         ((*WHY, *key), "--metric or --record"),
         ((*RULE, "--record", "rec-1", *WHY, *key), "--metric or --record"),
         (("--metric", "coverage", *WHY, *key), "string_memorisation_rate of"),
-        (("--metric", RULE[1], "--dataset", "other", *WHY, *key), "no such rule"),
-        (("--metric", RULE[1], "--attack", "bos_prefix", *WHY, *key), "no such rule"),
+        (("--metric", RULE[1], "--dataset", "other", *WHY, *key), "no rule with"),
+        (("--metric", RULE[1], "--attack", "bos_prefix", *WHY, *key), "no rule with"),
         ((*RULE, *WHY[:-1], "2020-01-01", *key), "cannot be issued"),
         ((*RULE, *WHY, "--key", "no-such-file"), "signing key"),
         ((*RULE, *WHY, "--key", "env:NO_SUCH_VARIABLE"), "NO_SUCH_VARIABLE"),
@@ -97,3 +97,16 @@ def test_wrong_words_are_refused_with_what_to_do(policy: Path) -> None:
     without = {key: value for key, value in yaml.safe_load(policy.read_text()).items() if key != "waivers"}
     policy.write_text(yaml.safe_dump(without))
     assert "names no approver" in auditkit("waive", policy, "--list").stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        ("--expires", "tomorrow", "expires is a date such as 2027-03-31"),
+        ("--metric", "coverage_rate", "no rule with metric 'coverage_rate'"),
+    ],
+)
+def test_mistakes_are_told_in_a_users_words(policy: Path, option: str, value: str, told: str) -> None:
+    key = ("--key", policy.parent / "approver" / "auditkit.key")
+    done = auditkit("waive", policy, *RULE, *WHY, *key, option, value)  # given twice, the last one counts
+    assert done.returncode == 2 and told in done.stderr
