@@ -6,12 +6,13 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from auditkit.report.redaction import LITERAL_NAMES
+
 ABSENT = "–"
 _MOST = 5000  # leaves of one policy
 # Told elsewhere, in the words of the report; or a name, a place, a digest of the data.
 _LEFT_OUT = ("attacks", "datasets", "models", "locked", "report", "name", "version", "extends")
 _WORD = re.compile(r"[A-Za-z0-9_.:/@*+-]{0,60}")  # a kind, a number, a name: no literal text
-_LITERAL = re.compile(r"prefix|text|instruction|prompt|message|marker|template|separator|literal|refusal|turn")
 
 
 def differing_leaves(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
@@ -43,7 +44,7 @@ def _leaves(policy: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 def shown_value(name: str, value: Any) -> str:
     """A value of the policy as a word; literal text by its length alone, since it may quote the data."""
-    if isinstance(value, str) and (_LITERAL.search(name) or not _WORD.fullmatch(value)):
+    if isinstance(value, str) and (LITERAL_NAMES.search(name) or not _WORD.fullmatch(value)):
         return f"{len(value):,} characters"
     if isinstance(value, Mapping | list):
         return f"{len(value):,} entries"

@@ -29,7 +29,8 @@ PLACES = 2  # decimals of a score: whoever has the model could hold a guess agai
 FIGURES = 2  # significant figures of what a probe says of one record, for the same reason
 SHARED, DIFFERS = "█", "░"
 _WORD = re.compile(r"[a-z0-9_.:/@+-]{0,100}")  # a kind, a number, a digest, a path: no literal text
-_LITERAL = re.compile(r"prefix|text|instruction|prompt|message|marker|template|separator|literal|refusal|turn")
+# Of parameters whose value may quote text, whatever it looks like.
+LITERAL_NAMES = re.compile(r"prefix|text|instruction|prompt|message|marker|template|separator|literal|refusal|turn")
 
 
 def redact(report: AuditReport) -> AuditReport:
@@ -156,7 +157,7 @@ def _lengths(value: Any, name: str) -> Any:
         return {key: _lengths(item, f"{name}.{key}") for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_lengths(item, name) for item in value]
-    if not isinstance(value, str) or (_WORD.fullmatch(value) and not _LITERAL.search(name)):
+    if not isinstance(value, str) or (_WORD.fullmatch(value) and not LITERAL_NAMES.search(name)):
         return value
     return f"{len(value):,} character{'' if len(value) == 1 else 's'}"
 
