@@ -5,24 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from pydantic import ValidationError
 
-from auditkit.auditing.places import folder_of
-from auditkit.auditing.prepare import read_members
+from auditkit import strict_json
+from auditkit.auditing.declared_records import find_record
 from auditkit.auditing.run_folder import RunFolder
 from auditkit.auditing.secret import known_secret
 from auditkit.auditing.state import RunState
-from auditkit.corpus.base import Corpus
-from auditkit.corpus.identity import keyed_id
 from auditkit.corpus.record_proof import RecordProof, prove
 from auditkit.corpus.text import flaw, normalise
 from auditkit.errors import AuditkitError
 from auditkit.files import write_bytes
 from auditkit.policy.load import load_policy
 from auditkit.policy.schema import Policy
-from auditkit.signing import attestation, strict_json
+from auditkit.signing import attestation
 from auditkit.signing.base import SealedPredicate
 from auditkit.signing.files import read_bounded, visible
 
@@ -67,7 +65,7 @@ def write_proof(run: RunFolder, item: str, out: Path | None, policy_file: Path |
     attested = _attested(run)
     policy = _policy(run, policy_file)
     secret = known_secret(policy)
-    corpus, index = _found(policy, secret, item)
+    corpus, index = find_record(policy, secret, item)
     proof = _unchanged(prove(corpus, index, secret, attested.run_id), attested)
     path = out or Path(f"{attested.run_id}-{corpus.dataset}-{index + 1}.proof.json")
     return write_bytes(path, strict_json.canonical(proof.model_dump(mode="json"))), proof
@@ -160,38 +158,6 @@ def _policy(run: RunFolder, policy_file: Path | None) -> Policy:
         raise AuditkitError(
             f"{run.path / STATE_FILE} is not there: was the evidence purged?", "name the policy: --policy FILE"
         ) from None
-
-
-def _found(policy: Policy, secret: bytes, item: str) -> tuple[Corpus, int]:
-    """The record meant, among the members of all datasets."""
-    places: list[tuple[Corpus, int]] = []
-    for section in policy.datasets:
-        corpus = read_members(section)
-        folder = folder_of(section, policy)
-        places += [
-            (corpus, record.index)
-            for record in corpus.records
-            if _is_meant(corpus, record.index, item, secret, section.name if folder is None else folder)
-        ]
-    if not places:
-        raise AuditkitError(
-            f"no record of the declared datasets is {item!r}",
-            "give an id (rec-...) or FILE:LINE as the report shows it",
-        )
-    if len(places) > 1:
-        names = ", ".join(f"{corpus.records[at].file}:{corpus.records[at].line}" for corpus, at in places[:5])
-        raise AuditkitError(f"{item!r} is more than one record: {names}", "give its id (rec-...)")
-    return places[0]
-
-
-def _is_meant(corpus: Corpus, index: int, item: str, secret: bytes, folder: str) -> bool:
-    """By id; by file and line as the pages give them, or under the folder that SARIF and the summary name."""
-    record = corpus.records[index]
-    if item.startswith("rec-"):
-        return keyed_id(secret, "rec", f"{corpus.dataset}/{record.id}") == item
-    file, _, line = item.rpartition(":")
-    whole = str(PurePosixPath(folder) / record.file)
-    return line == str(record.line) and bool(file) and (whole == file or f"/{record.file}".endswith(f"/{file}"))
 
 
 def _unchanged(proof: RecordProof, attested: SealedPredicate) -> RecordProof:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.option("--view", type=click.Choice(["record", "prompt", "*"]), default="*", show_default=True, help="The view.")
 @click.option("--max", "limit", type=float, help="The limit waived (default: the one in the policy's gate).")
 @click.option("--at-most", type=float, help="The figure up to which it holds (default: any).")
-@click.option("--record", metavar="ID", help="Waive a record in place of a rule: its id, rec-...")
+@click.option("--record", metavar="ITEM", help="Waive a record in place of a rule: its id, rec-..., or FILE:LINE.")
 @click.option("--reason", help="Why, in one line: it stands in every report.")
 @click.option("--who", metavar="NAME", help="Who waives.")
 @click.option("--expires", metavar="DATE", help="The last day of it, YYYY-MM-DD (UTC), within 366 days.")
@@ -56,19 +56,21 @@ def waive(policy: Path, *, show_all: bool, as_json: bool, **given: Any) -> None:
 
 
 def _add(policy: Policy, given: dict[str, Any]) -> None:
+    from auditkit.auditing.declared_records import record_id
     from auditkit.auditing.waiver_desk import add, waived_rule, waiver
+    from auditkit.report.wording import listing
 
     if (given["metric"] is None) == (given["record"] is None):
         raise AuditkitError("a waiver is for a rule or for a record", "give --metric or --record, not both; or --list")
-    for name in ("reason", "who", "expires", "key"):
-        if not given[name]:
-            raise AuditkitError(f"a waiver needs --{name}", "auditkit waive --help shows an example")
+    if missing := [f"--{name}" for name in ("reason", "who", "expires", "key") if not given[name]]:
+        raise AuditkitError(f"a waiver needs {listing(missing)}", "auditkit waive --help shows an example")
     rule = None
     if given["metric"] is not None:
         asked = {name: given[name] for name in ("metric", "attack", "dataset", "view")}
         rule = waived_rule(policy, asked, given["limit"], given["at_most"])
-    facts = {name: given[name] for name in ("record", "reason", "who", "expires", "model_sha256")}
-    add(policy, waiver(rule=rule, **facts), given["key"])
+    facts = {name: given[name] for name in ("reason", "who", "expires", "model_sha256")}
+    record = record_id(policy, given["record"]) if given["record"] else None
+    add(policy, waiver(rule=rule, record=record, **facts), given["key"])
     if rule is not None and rule.at_most is None:
         click.echo("note: without --at-most it holds however large the figure becomes", err=True)
 

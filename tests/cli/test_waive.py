@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -51,6 +52,23 @@ def test_from_a_failure_to_a_waiver_and_a_proof(policy: Path) -> None:
     assert not json.loads(done.stdout)["proof"]["ok"]
     assert auditkit("verify", run, "--record", folder / "text").returncode == 2
     assert auditkit("show", run, "sft.jsonl:5", "--out", proof).returncode == 2
+
+
+def test_everything_that_is_missing_is_told_at_once(policy: Path) -> None:
+    done = auditkit("waive", policy, *RULE, "--who", "J. Doe, Legal")
+    assert done.returncode == 2 and "a waiver needs --reason, --expires and --key" in done.stderr
+
+
+def test_a_record_given_by_its_line_is_waived_by_its_id(policy: Path) -> None:
+    key = ("--key", policy.parent / "approver" / "auditkit.key")
+    (policy.parent / ".auditkit-secret").write_text("0123456789abcdef" * 4)
+    done = auditkit("waive", policy, "--record", "sft.jsonl:5", *WHY, *key, "--json")
+    assert done.returncode == 0, done.stderr
+    (one,) = json.loads(done.stdout)["waivers"]
+    assert re.fullmatch(r"rec-[0-9a-f]{20}", one["waiver"]["record"])
+    assert "sft.jsonl" not in done.stdout
+    done = auditkit("waive", policy, "--record", "sft.jsonl:5000", *WHY, *key)
+    assert done.returncode == 2 and "no record of the declared datasets" in done.stderr
 
 
 def test_the_list_shows_every_state(policy: Path) -> None:
