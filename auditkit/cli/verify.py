@@ -107,6 +107,8 @@ def _identity(model: Path | None, run: Path) -> ModelIdentity | None:
     """The digests of the model given, made in the way of the backend that the audit ran."""
     if model is None:
         return None
+    if not model.exists():
+        raise AuditkitError(f"{model}: there is no such model", "give the file or folder of the model that is to ship")
     backend = _audited_backend(run)
     if backend == "transformers":
         from auditkit.models.weights import identity
@@ -133,7 +135,7 @@ def _audited_backend(run: Path) -> str:
     from auditkit.signing.base import AUDIT, AUDIT_REDACTED
     from auditkit.signing.checks import AUDIT_LIMIT
     from auditkit.signing.files import read_bounded
-    from auditkit.signing.strict_json import parse
+    from auditkit.strict_json import parse
 
     told = run / AUDIT if (run / AUDIT).exists() else run / AUDIT_REDACTED  # all that a purge left
     try:
@@ -146,6 +148,8 @@ def _audited_backend(run: Path) -> str:
 def _as_data(found: Verification) -> dict[str, Any]:
     return {
         "ok": found.ok,
+        "intact": found.intact,
+        "unmet": [one.problem for one in found.unmet],
         "problems": found.problems,
         "signer": found.signer,
         "verdict": found.verdict,
@@ -161,28 +165,15 @@ def _as_text(run: Path, found: Verification) -> Iterator[str]:
     yield f"{visible(str(run))}: {_headline(found)}"
     yield from (f"  - {problem}" for problem in found.problems)
     if found.statement:
-        yield from (visible(line) for line in _facts(found.statement, found.ok or _short_of_a_pass(found)))
+        yield from (visible(line) for line in _facts(found.statement, found.intact))
     yield from (f"note: {note}" for note in found.notes)
 
 
 def _headline(found: Verification) -> str:
-    if _short_of_a_pass(found):
-        return f"intact, {_signer(found)}, but its verdict is no pass"
-    if not found.ok:
-        count = len(found.problems)
-        return f"NOT VERIFIED, {count} thing{'s' * (count > 1)} failed"
-    return f"intact, {_signer(found)}"
-
-
-def _signer(found: Verification) -> str:
-    if found.signer == "UNSIGNED":
-        return "UNSIGNED"
-    return "signer unknown" if found.signer == "unknown" else f"signed by {found.signer}"
-
-
-def _short_of_a_pass(found: Verification) -> bool:
-    """Whether everything holds but what --require asks of the verdict."""
-    return found.problems == (f"the verdict is {found.verdict}, not pass",)
+    """Whether the run is intact; then, apart from it, what was asked of it and is not so."""
+    if found.ok or not found.intact:
+        return found.integrity
+    return f"{found.integrity}, but {', and '.join(dict.fromkeys(one.words for one in found.unmet))}"
 
 
 def _facts(statement: SealedPredicate, ok: bool) -> Iterator[str]:

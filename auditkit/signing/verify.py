@@ -13,7 +13,7 @@ from auditkit.report.base import Outcome
 from auditkit.signing import attestation, checks, registration_check, waiver_checks
 from auditkit.signing import purge as purging
 from auditkit.signing.attestation import Attestation
-from auditkit.signing.base import ATTESTATION, SealedPredicate
+from auditkit.signing.base import ATTESTATION, AUDIT, AUDIT_REDACTED, EVENTS, POLICY_LOCK, SealedPredicate
 from auditkit.signing.files import Listing, list_folder, visible
 from auditkit.signing.purge import Purge
 
@@ -23,13 +23,26 @@ if TYPE_CHECKING:
 
 UNSIGNED = "UNSIGNED"
 UNKNOWN = "unknown"
+_OF_EVERY_RUN = {ATTESTATION, AUDIT, AUDIT_REDACTED, EVENTS, POLICY_LOCK}
+_NOBODY = {UNSIGNED: UNSIGNED, UNKNOWN: "signer unknown"}
+
+
+@dataclass(frozen=True)
+class Unmet:
+    """Something that was asked of a run, and that it is not, however intact. ``words`` complete "but ..."."""
+
+    words: str
+    problem: str
 
 
 @dataclass(frozen=True)
 class Verification:
-    """What came out. ``statement`` is what the attestation says; rely on it only where ``ok``.
+    """What came out. ``statement`` is what the attestation says; rely on it only where ``intact``.
 
-    ``problems`` holds a sentence for each thing that fails. ``signer`` is "unknown" where no key was given,
+    ``problems`` holds a sentence for each thing that fails, ``unmet`` those of them that are no fault of the run: it is
+    of another model or policy than the one given, or its verdict is not the one required.
+
+    ``signer`` is "unknown" where no key was given,
     "UNSIGNED" where nobody signed. ``notes`` are sentences to be read with an intact run. ``purged`` names the files
     that a purge erased, as its statement says.
     """
@@ -39,6 +52,21 @@ class Verification:
     statement: SealedPredicate | None = None
     notes: tuple[str, ...] = ()
     purged: tuple[str, ...] = ()
+    unmet: tuple[Unmet, ...] = ()
+
+    @property
+    def intact(self) -> bool:
+        """Whether the run is as it was attested and agrees with itself, whatever was asked of it beside that."""
+        return len(self.problems) == len(self.unmet)
+
+    @property
+    def integrity(self) -> str:
+        """Whether the run is intact and who signed it, in a few words."""
+        if not self.intact:
+            count = len(self.problems)
+            return f"NOT VERIFIED, {count} thing{'' if count == 1 else 's'} failed"
+        known = f"signed by {self.signer}"
+        return f"intact, {_NOBODY.get(self.signer, known)}"
 
     @property
     def ok(self) -> bool:
@@ -91,7 +119,7 @@ def verify(
             of its issuer.
 
     Raises:
-        AuditkitError: no such folder, or an unreadable key, certificate or policy.
+        AuditkitError: no such folder, one that is no run, or an unreadable key, certificate or policy.
     """
     from auditkit.signing.keys import load_certificate, load_public_key
 
@@ -105,7 +133,9 @@ def verify(
         authority=load_certificate(tsa_certificate) if tsa_certificate else None,
     )
     folder = Path(run_folder).resolve()
-    return _verified(folder, _list(folder), expected)
+    listing = _list(folder)
+    _refuse_no_run(folder, listing)
+    return _verified(folder, listing, expected)
 
 
 def _list(folder: Path) -> Listing:
@@ -119,6 +149,17 @@ def _list(folder: Path) -> Listing:
         ) from None
 
 
+def _refuse_no_run(folder: Path, listing: Listing) -> None:
+    """Whatever was taken out of a run, something of it is left; another folder is a mistake of whoever named it."""
+    if _OF_EVERY_RUN & {*listing.files, *listing.strange}:
+        return
+    inside = [name.removesuffix(f"/{ATTESTATION}") for name in listing.files if name.endswith(f"/{ATTESTATION}")]
+    there = f"give one of the runs in it, for instance {visible(inside[0])}" if inside else ""
+    raise AuditkitError(
+        f"{visible(str(folder))} is no run of auditkit", there or "give the folder that `auditkit run` named"
+    )
+
+
 def _verified(folder: Path, listing: Listing, expected: _Expected) -> Verification:
     try:
         found = attestation.read(folder)
@@ -127,13 +168,14 @@ def _verified(folder: Path, listing: Listing, expected: _Expected) -> Verificati
         return Verification(problems, UNKNOWN)
     purge = purging.check(folder, listing, found)
     registered = registration_check.check(folder, listing, found, expected.authority)
-    problems = (*_problems(folder, listing, found, expected, purge), *purge.problems, *registered.problems)
+    unmet = tuple(_unmet(found, expected))
+    broken = (*_problems(folder, listing, found, expected, purge), *purge.problems, *registered.problems)
+    problems = (*broken, *(one.problem for one in unmet))
     stamps = checks.stamps(folder, listing, expected.authority) if found.signed else ()
     waived = waiver_checks.notes(folder, listing, found, approver_known=expected.approver is not None)
     notes = (*_notes(found, expected), *waived, *registered.notes, *stamps, *purging.notes(purge))
-    return Verification(
-        problems, _signer(found, expected), found.statement.predicate, notes, tuple(sorted(purge.names))
-    )
+    signer, purged = _signer(found, expected), tuple(sorted(purge.names))
+    return Verification(problems, signer, found.statement.predicate, notes, purged, unmet)
 
 
 def _problems(folder: Path, listing: Listing, found: Attestation, expected: _Expected, purge: Purge) -> Iterator[str]:
@@ -145,11 +187,20 @@ def _problems(folder: Path, listing: Listing, found: Attestation, expected: _Exp
     yield from checks.certificates(folder, listing, predicate, expected.certificate, expected.authority)
     yield from checks.events(folder, listing)
     yield from checks.audit_json(folder, listing, found)
-    yield from checks.policy(found, expected.policy_file)
-    yield from checks.model(predicate, expected.model)
+    yield from checks.lock(found)
     yield from waiver_checks.waivers(folder, listing, found, expected.approver)
+
+
+def _unmet(found: Attestation, expected: _Expected) -> Iterator[Unmet]:
+    """What was asked beside the run's being intact: that it is of this model, of this policy, and passed."""
+    predicate = found.statement.predicate
+    for problem in checks.policy(found, expected.policy_file):
+        yield Unmet("this is not the policy as it was run", problem)
+    for problem in checks.model(predicate, expected.model):
+        yield Unmet("this is not the model that was audited", problem)
     if expected.require and predicate.verdict.outcome != expected.require:
-        yield f"the verdict is {predicate.verdict.outcome}, not {expected.require}"
+        problem = f"the verdict is {predicate.verdict.outcome}, not {expected.require}"
+        yield Unmet(f"its verdict is no {expected.require}", problem)
 
 
 def _signer(found: Attestation, expected: _Expected) -> str:

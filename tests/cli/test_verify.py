@@ -16,7 +16,7 @@ from auditkit.models.scripted import ScriptedBackend
 from auditkit.signing.attestation import attest
 from auditkit.signing.keygen import KeyFiles, generate
 from auditkit.signing.keys import SigningKeys, load_signing_keys
-from auditkit.signing.strict_json import canonical
+from auditkit.strict_json import canonical
 from tests.signing.sample_run import POLICY, audit_result, predicate, render_page, write_run
 
 
@@ -117,7 +117,10 @@ def test_the_model_is_digested_as_its_backend_does(tmp_path: Path, pdf: bytes, k
     done = call(run, "--model", script)
     assert done.exit_code == 1
     assert "another model was audited" in done.stdout
-    assert isinstance(call(run, "--model", tmp_path / "none").exception, AuditkitError)
+    assert "intact, signer unknown, but this is not the model that was audited" in done.stdout
+    assert "do not rely on it" not in done.stdout
+    missing = call(run, "--model", tmp_path / "none").exception
+    assert isinstance(missing, AuditkitError) and missing.message.endswith("none: there is no such model")
 
 
 def test_a_backend_that_does_not_exist_is_no_crash(run: Path, tmp_path: Path) -> None:
@@ -130,6 +133,7 @@ def test_json(run: Path, key_files: KeyFiles) -> None:
     done = call(run, "--key", key_files.public, "--json")
     found = json.loads(done.stdout)
     assert (done.exit_code, found["ok"], found["verdict"], found["problems"]) == (0, True, "pass", [])
+    assert (found["intact"], found["unmet"]) == (True, [])
     assert found["statement"]["datasets"][0]["name"] == "sft"
     (run / "attestation.dsse.json").unlink()
     done = call(run, "--json")
@@ -142,6 +146,7 @@ def test_mistakes_of_the_user(run: Path, tmp_path: Path) -> None:
     assert call(run, "--require", "fail").exit_code == 2
     for arguments in (
         (tmp_path / "none",),
+        (tmp_path,),
         (run, "--key", tmp_path / "none"),
         (run, "--cert", run),
     ):
