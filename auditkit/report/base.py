@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from auditkit.records import Estimate, Fact, ModelIdentity, View
 from auditkit.registry import Plugin
 from auditkit.report.arms import Mitigations
+from auditkit.report.copies import RenderedAgain
 from auditkit.report.history import EarlierRuns, Registration
 from auditkit.report.instrument import InstrumentCalibration
 from auditkit.report.part import Part
@@ -432,12 +433,17 @@ class AuditReport(Part):
     migration: Migration | None = None  # None: written in this schema version
     waivers: list[DeclaredWaiver] = []  # all that were declared, in force or not
     waiver_file: WaiverFile | None = None  # None where the policy names none
+    rendered_again: RenderedAgain | None = None  # None: written, and attested, by the run itself
 
 
 class ReportFormat(Plugin, ABC):
-    """A way to write an AuditReport into the run folder."""
+    """A way to write an AuditReport into the run folder.
+
+    ``textless`` names its files that hold no text of the data: they outlive a purge, and every other one is erased.
+    """
 
     kind: str
+    textless: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def write(self, report: AuditReport, folder: Path) -> list[Path]:

@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from auditkit.signing import registration, strict_json
+from auditkit import strict_json
+from auditkit.signing import registration
 from auditkit.signing.attestation import Attestation
 from auditkit.signing.base import AUDIT, AUDIT_REDACTED, REGISTRATION, REGISTRATION_STAMP
 from auditkit.signing.checks import AUDIT_LIMIT

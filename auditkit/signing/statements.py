@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import ValidationError
 
-from auditkit.signing import dsse, strict_json
+from auditkit import strict_json
+from auditkit.signing import dsse
 from auditkit.signing.base import Facts, SignerFacts
 
 if TYPE_CHECKING:

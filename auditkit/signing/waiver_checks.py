@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from auditkit import strict_json
 from auditkit.errors import AuditkitError, SigningError
 from auditkit.report.base import RuleResult, Waiver
-from auditkit.signing import strict_json
 from auditkit.signing.attestation import Attestation
 from auditkit.signing.base import AUDIT, AUDIT_REDACTED, SealedPredicate
 from auditkit.signing.checks import AUDIT_LIMIT

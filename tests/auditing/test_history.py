@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from auditkit import load_policy
+from auditkit import load_policy, strict_json
 from auditkit.auditing import runner
 from auditkit.auditing.history import registration_fact
 from auditkit.auditing.ledger import Ledger
@@ -24,7 +24,7 @@ from auditkit.auditing.runner import Result
 from auditkit.errors import AuditkitError, RunError
 from auditkit.report import history_words
 from auditkit.report.base import AuditReport
-from auditkit.signing import attestation, strict_json
+from auditkit.signing import attestation
 from auditkit.signing.keygen import KeyFiles, generate
 from auditkit.signing.verify import verify
 from tests.auditing.small_project import policy_data, write_policy, write_project
@@ -73,6 +73,19 @@ def test_registered_before_any_run(policy: Path, reports: Path, run: Run, signs:
     assert any("registered before the run" in note for note in checked.notes)
 
 
+def test_a_gate_that_cannot_pass_is_registered_with_the_warning_of_check(policy: Path, reports: Path) -> None:
+    impossible = load_policy(policy, overrides=["gate.0.max=0"])
+    told = register(impossible, reports=reports).warnings
+    said = [str(problem) for problem in preflight(impossible, reports).problems if "limit of 0" in problem.message]
+    assert said and told[0] == f"no run of this policy can pass its gate: {said[0]}"
+
+
+def test_a_rule_that_sees_little_is_registered_with_the_warning_of_check(policy: Path, reports: Path) -> None:
+    loaded = load_policy(policy)
+    told = register(loaded, reports=reports).warnings
+    assert set(told) <= set(preflight(loaded, reports).warnings)
+
+
 def test_not_registered_is_said(run: Run) -> None:
     first = run()
     assert first.report.registration is None
@@ -109,8 +122,8 @@ def test_a_limit_that_moved_after_registration_is_told(policy: Path, reports: Pa
     assert found and not found.unchanged
     first, second, third = found.differences
     assert first == (
-        "A limit was loosened: registered string_memorisation_rate of * on * (record view) at most 0.05, "
-        "run with at most 0.5."
+        "A limit was loosened: registered string memorisation rate of every attack on every dataset (record view) "
+        "at most 0.05, run with at most 0.5."
     )
     assert "A rule was added: coverage" in second
     assert "SHA-256 is another" in third

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from rich.console import Console
 
-from auditkit import audit, load_policy, verify
+from auditkit import audit, load_policy, strict_json, verify
 from auditkit.auditing.progress import Silent
 from auditkit.auditing.runner import resume
 from auditkit.auditing.waiver_desk import add, listed, waived_rule, waiver
@@ -22,7 +22,6 @@ from auditkit.policy.schema import Policy
 from auditkit.report.base import AuditReport, Waiver
 from auditkit.report.terminal import render_screen
 from auditkit.report.wording import outcome_words
-from auditkit.signing import strict_json
 from auditkit.signing.keygen import KeyFiles, generate
 from auditkit.signing.keys import load_signer
 from auditkit.signing.waiver_file import WaiverSheet, seal
