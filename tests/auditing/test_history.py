@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from auditkit import load_policy, strict_json
 from auditkit.auditing import runner
@@ -28,7 +27,7 @@ from auditkit.signing import attestation
 from auditkit.signing.keygen import KeyFiles, generate
 from auditkit.signing.verify import verify
 from tests.auditing.small_project import policy_data, write_policy, write_project
-from tests.signing.local_tsa import local_tsa
+from tests.signing.tsa import Authority, local_tsa
 
 Run = Callable[..., Result]
 
@@ -218,7 +217,7 @@ def test_a_registration_by_another_key_is_named(
 
 def test_a_time_stamp_is_by_the_authoritys_clock(policy: Path, reports: Path, run: Run, signs: KeyFiles) -> None:
     yesterday = (datetime.now(UTC) - timedelta(days=1)).replace(microsecond=0)
-    with local_tsa(at=yesterday) as authority:
+    with local_tsa(Authority(time=yesterday)) as authority:
         data = policy_data(signs, formats=["json"])
         data["report"]["sign"]["timestamp"] = authority.url
         write_policy(policy, data)
@@ -227,14 +226,13 @@ def test_a_time_stamp_is_by_the_authoritys_clock(policy: Path, reports: Path, ru
     assert made.stamp_file and made.stamp_file.name == "policy.registration.timestamp"
     done = run()
     found = done.report.registration
-    assert found and "Local test TSA" in found.authority
+    assert found and "auditkit test TSA" in found.authority
     assert datetime.fromisoformat(found.stamped) == yesterday
     assert "time stamp of" in history_words.answer(done.report)
     checked = verify(done.folder, signs.public)
-    assert checked.ok and any("Local test TSA (not checked" in note for note in checked.notes)
-    pem = authority.certificate.public_bytes(Encoding.PEM).decode()
-    checked = verify(done.folder, signs.public, tsa_certificate=pem)
-    assert checked.ok and any("Local test TSA (the authority given)" in note for note in checked.notes)
+    assert checked.ok and any("auditkit test TSA (not checked" in note for note in checked.notes)
+    checked = verify(done.folder, signs.public, tsa_certificate=authority.pem)
+    assert checked.ok and any("auditkit test TSA (the authority given)" in note for note in checked.notes)
     (problem,) = verify(done.folder, signs.public, tsa_certificate=signs.certificate).problems
     assert "not issued by a trusted authority" in problem
 

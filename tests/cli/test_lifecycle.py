@@ -13,7 +13,7 @@ from auditkit.cli.main import cli
 from auditkit.errors import AuditkitError
 from auditkit.signing.keygen import KeyFiles, generate
 from tests.auditing.small_project import policy_data, write_project
-from tests.signing.local_tsa import local_tsa
+from tests.signing.tsa import local_tsa
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def registered(tmp_path_factory: pytest.TempPathFactory, key_files: KeyFiles) ->
         assert done.exit_code == 0, done.stderr
         assert "rule       string_memorisation_rate of * on * (record view) at most 0.05" in done.stdout
         assert "earlier    runs of the same model and data: 0" in done.stdout
-        assert "Local test TSA" in done.stdout
+        assert "auditkit test TSA" in done.stdout
         done = call("run", policy, "--out", folder / "reports")
         assert done.exit_code == 1
         assert "The policy was registered on" in done.stdout
@@ -69,7 +69,7 @@ def test_the_report_answers_on_page_one_and_in_its_own_section(registered: Path)
         assert '<a href="#limits">what this audit does not show</a>' in first
         assert "The policy was registered on" in first
         assert 'id="history"' in rest and "Was the bar set before the result?" in rest
-        assert "Local test TSA" in rest
+        assert "auditkit test TSA" in rest
         assert "cannot exclude runs made elsewhere" in rest
 
 
@@ -77,7 +77,7 @@ def test_verify_tells_of_the_registration(registered: Path, key_files: KeyFiles)
     done = call("verify", registered, "--key", key_files.public)
     assert done.exit_code == 0
     assert "note: the policy was registered before the run: " in done.stdout
-    assert "Local test TSA" in done.stdout
+    assert "auditkit test TSA" in done.stdout
 
 
 def test_a_registration_as_json(tmp_path: Path, key_files: KeyFiles, monkeypatch: pytest.MonkeyPatch) -> None:
