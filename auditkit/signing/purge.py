@@ -22,11 +22,9 @@ from auditkit.signing.base import (
     PURGE,
     REGISTRATION,
     REGISTRATION_STAMP,
-    STATEMENT_TYPE,
     Count,
     Facts,
     SignerFacts,
-    StatementType,
     Subject,
     Text,
 )
@@ -78,13 +76,7 @@ class PurgePredicate(Facts):
     signer: SignerFacts | None
 
 
-class PurgeStatement(Facts):
-    """An in-toto v1 Statement whose subject is the attestation of the run that was purged."""
-
-    type: Annotated[StatementType, Field(alias="_type")]
-    subject: Annotated[tuple[Subject, ...], Field(min_length=1, max_length=1)]
-    predicate_type: Annotated[PurgeType, Field(alias="predicateType")]
-    predicate: PurgePredicate
+PurgeStatement = statements.StatementAbout[PurgeType, PurgePredicate]  # about the attestation of the purged run
 
 
 @dataclass(frozen=True)
@@ -98,15 +90,8 @@ class Purge:
 
 def seal(predicate: PurgePredicate, attestation: bytes, signer: CryptoSigner | None) -> bytes:
     """The envelope around a purge of the run with this attestation; unsigned where the run was."""
-    subject = {"name": ATTESTATION, "digest": {"sha256": hashlib.sha256(attestation).hexdigest()}}
-    statement = PurgeStatement.model_validate(
-        {
-            "_type": STATEMENT_TYPE,
-            "subject": [subject],
-            "predicateType": PURGE_TYPE,
-            "predicate": predicate.model_dump(),
-        }
-    )
+    digest = hashlib.sha256(attestation).hexdigest()
+    statement = PurgeStatement.model_validate(statements.about(ATTESTATION, digest, PURGE_TYPE, predicate))
     return statements.seal(statement, signer)
 
 

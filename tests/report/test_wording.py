@@ -44,6 +44,9 @@ def test_an_inconclusive_audit_says_what_would_settle_it() -> None:
     advice = "\n".join(wording.what_would_settle(report.model_copy(update={"attacks": [cut]})))
     for words in ("more controls", "41\u00a0%", "max_new_tokens", "both sides of the limit"):
         assert words in advice
+    assert "“dpo-ranking” (record view) has no calibrated threshold" in advice
+    assert "“sft-support” (record view), of members copied to the letter, the instrument finds only" in advice
+    assert "verbatim" not in advice
 
 
 @pytest.mark.parametrize("outcome", ["pass", "fail"])
