@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from auditkit.auditing.proving import ProofCheck
     from auditkit.records import ModelIdentity
     from auditkit.signing.base import SealedPredicate
-    from auditkit.signing.verify import Verification
+    from auditkit.signing.verify import Required, Verification
 
 
 @click.command()
@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 @click.option("--tsa-cert", type=click.Path(path_type=Path), metavar="PEM", help="The time stamp authority's.")
 @click.option("--model", type=click.Path(path_type=Path), help="The model that must be the audited one.")
 @click.option("--policy", type=click.Path(path_type=Path), metavar="FILE", help="The policy that must be the one run.")
-@click.option("--require", type=click.Choice(["pass"]), help="Also fail where the verdict is another.")
+@click.option("--require", type=click.Choice(["pass", "unwaived-pass"]), help="Also fail where the verdict is no pass, or one by waivers.")
 @click.option("--approver", type=click.Path(path_type=Path), metavar="PUB", help="Who must have signed the waivers.")
 @click.option("--proof", type=click.Path(path_type=Path), metavar="FILE", help="A proof made by show --prove.")
-@click.option("--record", type=click.Path(path_type=Path), metavar="TEXT", help="The text that it must prove.")
+@click.option("--partial", is_flag=True, help="Accept a copy of a run without some of its files, redacted ones apart.")
+@click.option("--record", type=click.Path(path_type=Path), metavar="FILE", help="The record it must prove: a text file.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def verify(
     run: Path,
@@ -39,15 +40,18 @@ def verify(
     tsa_cert: Path | None,
     model: Path | None,
     policy: Path | None,
-    require: Literal["pass"] | None,
+    require: Required | None,
     approver: Path | None,
     proof: Path | None,
     record: Path | None,
+    partial: bool,
     as_json: bool,
 ) -> None:
     """Check a finished run: every digest, missing and extra files, signatures, event chain, and who signed what.
 
     Offline. Without --key the answer is at best "intact, signer unknown": anybody can sign with a key of their own.
+    A pass by waivers is a pass for --require pass, and none for --require unwaived-pass. A copy of a run that holds
+    its redacted files and the attestation is checked with --partial, a proof of a record too.
 
     \b
     Example:
@@ -56,6 +60,7 @@ def verify(
         --policy policy.yaml --require pass
       auditkit verify reports/support-bot-1.2-20261122T101500Z-1a2b3c4d \\
         --key auditkit.pub --proof record.proof.json --record record.txt
+      auditkit verify redacted-copy --key auditkit.pub --partial
 
     \b
     Exit codes: 0 everything holds; 1 something fails, each thing named;
@@ -72,6 +77,7 @@ def verify(
         require=require,
         approver=approver,
         tsa_certificate=tsa_cert,
+        partial=partial,
     )
     proven = _proven(run, proof, record)
     if as_json:
@@ -155,6 +161,7 @@ def _as_data(found: Verification) -> dict[str, Any]:
         "verdict": found.verdict,
         "notes": found.notes,
         "purged": found.purged,
+        "absent": found.absent,
         "statement": found.statement.model_dump(mode="json") if found.statement else None,
     }
 
@@ -177,8 +184,9 @@ def _headline(found: Verification) -> str:
 
 
 def _facts(statement: SealedPredicate, ok: bool) -> Iterator[str]:
-    verdict = statement.verdict
-    yield f"verdict   {verdict.outcome}, arm {verdict.arm}{'' if ok else ' (claimed; do not rely on it)'}"
+    from auditkit.signing.waiver_checks import verdict_words
+
+    yield f"verdict   {verdict_words(statement)}, arm {statement.verdict.arm}{'' if ok else ' (claimed; do not rely on it)'}"
     yield f"run       {statement.run_id}, finished {statement.finished}, auditkit {statement.auditkit_version}"
     yield f"policy    {statement.policy.name}, SHA-256 {statement.policy.sha256}"
     for model in statement.models:
