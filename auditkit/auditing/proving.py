@@ -30,10 +30,14 @@ SIZE_LIMIT = 256 << 20  # a record is 16 MiB of text at most; JSON may take six 
 
 @dataclass(frozen=True)
 class ProofCheck:
-    """What a proof comes to: a sentence for each thing that fails, and what it shows where none does."""
+    """What a proof comes to: a sentence for each thing that fails, and what it shows where none does.
+
+    ``text`` names the file whose text it was held against, "" for none.
+    """
 
     problems: tuple[str, ...]
     proof: RecordProof | None = None
+    text: str = ""
 
     @property
     def ok(self) -> bool:
@@ -47,7 +51,8 @@ class ProofCheck:
             return "the proof does not hold"
         proof = self.proof
         place = f"record {proof.index + 1:,} of {proof.size:,} of the dataset {visible(proof.dataset)}"
-        return f"the proof holds: {place} in run {visible(proof.run)}, SHA-256 {proof.record.sha256}"
+        held = f"; it is the text in {visible(self.text)}" if self.text else ""
+        return f"the proof holds: {place} in run {visible(proof.run)}, SHA-256 of the record {proof.record.sha256}{held}"
 
 
 def write_proof(run: RunFolder, item: str, out: Path | None, policy_file: Path | None) -> tuple[Path, RecordProof]:
@@ -94,7 +99,7 @@ def check_proof(run: Path, proof_file: Path, text_file: Path | None = None) -> P
     if strict_json.canonical(proof.model_dump(mode="json")) != content:
         return ProofCheck(("the proof is malformed (values of the wrong type, or left out)",))
     problems = [*_disagreements(proof, attested), *(_other_text(proof, text_file) if text_file else ())]
-    return ProofCheck(tuple(problems), proof)
+    return ProofCheck(tuple(problems), proof, str(text_file or ""))
 
 
 def _disagreements(proof: RecordProof, attested: SealedPredicate) -> Iterator[str]:
@@ -126,7 +131,7 @@ def _other_text(proof: RecordProof, text_file: Path) -> Iterator[str]:
     if not (
         _fields(text) == record.model_dump() or normalise(text) == normalise(f"{record.prompt}\n{record.response}")
     ):
-        yield f"the record proven is not the one in {visible(str(text_file))}"
+        yield f"the record proven is not the text in {visible(str(text_file))}"
 
 
 def _fields(text: str) -> dict[str, str]:

@@ -78,7 +78,7 @@ def _prove(run: Path, item: str, out: Path | None, policy: Path | None, *, as_js
         click.echo(json.dumps({"proof": str(path), **facts}, indent=2))
         return
     click.echo(
-        f"{path}: record {proof.index + 1:,} of {proof.size:,} of {proof.dataset}, SHA-256 {proof.record.sha256}"
+        f"{path}: record {proof.index + 1:,} of {proof.size:,} of {proof.dataset}, SHA-256 of the record {proof.record.sha256}"
     )
     click.echo("It holds the record's text: give it only to whoever may read that.", err=True)
 

@@ -179,6 +179,7 @@ def _words(report: AuditReport) -> dict[str, str]:
     means, means_not = wording.meaning(report)
     return {
         "outcome": wording.outcome_words(report),
+        "box": wording.outcome_kind(report),
         "verdict": wording.verdict_sentence(report),
         "subject": wording.subject_sentence(report),
         "found": wording.found_sentence(report),

@@ -48,10 +48,9 @@ def summary(report: AuditReport) -> str:
 
 
 def _head(report: AuditReport) -> str:
-    outcome = report.verdict.outcome
     found = wording.signature_labels(report)
     labels = [code(label, 40) if label == report.signature.label else label for label in found]
-    sign, word = wording.OUTCOME_SIGNS[outcome], wording.outcome_words(report)
+    sign, word = wording.OUTCOME_SIGNS[wording.outcome_kind(report)], wording.outcome_words(report)
     heading = " · ".join([f"## {sign} {word}: {code(report.policy.name, 100)}", *labels])
     said = [wording.verdict_sentence(report), *filter(None, [history_words.answer(report), copy_sentence(report)])]
     return "\n\n".join([heading, *(prose(sentence, 1000) for sentence in said), _subject(report)])

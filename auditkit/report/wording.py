@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from auditkit.report import copies, formatting
 from auditkit.report.arm_figures import shown_arm
-from auditkit.report.base import AuditReport, RuleResult
+from auditkit.report.base import AuditReport, RuleOutcome, RuleResult
 from auditkit.report.definitions import title
 from auditkit.report.formatting import NBSP
 from auditkit.report.rule_words import altered_words
@@ -71,6 +71,11 @@ _ACCESS = {
 def waivers_applied(report: AuditReport) -> int:
     """How many waivers turned a failed rule."""
     return len({number for rule in report.verdict.rules if rule.outcome == "waived" for number in rule.waivers})
+
+
+def outcome_kind(report: AuditReport) -> RuleOutcome:
+    """What the outcome is shown as, in sign and colour: a pass by waivers does not look like any other."""
+    return "waived" if report.verdict.outcome == "pass" and _waived(report) else report.verdict.outcome
 
 
 def outcome_words(report: AuditReport) -> str:

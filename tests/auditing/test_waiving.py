@@ -88,18 +88,20 @@ def test_a_waived_rule_passes_and_says_so_everywhere(policy: Policy, approver: K
     for name in ("report.html", "report.redacted.html"):
         page = (folder / name).read_text()
         assert page.count("Pass, with 1 waiver") >= 2
+        assert '<div class="verdict waived">' in page and '<div class="verdict pass">' not in page
         assert '<h2 id="waivers">' in page and "only by waiver" in page and "In force" in page
     result = json.loads((folder / "results.sarif").read_bytes())["runs"][0]["results"][0]
     assert result["suppressions"][0]["kind"] == "external" and "J. Doe" in result["suppressions"][0]["justification"]
     suite = ET.fromstring((folder / "results.junit.xml").read_bytes()).find("testsuite")
     assert suite is not None
     assert (suite.get("failures"), suite.get("errors"), suite.get("skipped")) == ("0", "0", "1")
-    assert (folder / "summary.md").read_text().startswith("## ● Pass, with 1 waiver: `scripted`")
+    assert (folder / "summary.md").read_text().startswith("## ○ Pass, with 1 waiver: `scripted`")
     audited = json.loads((folder / "bom.cdx.json").read_bytes())
     assert '"auditkit:audit:waived-rules", "value": "1"' in json.dumps(audited)
     assert "--approver" in (folder / "report.html").read_text()
     found = verify(folder, require="pass")
     assert found.ok and any("waived" in note for note in found.notes)
+    assert not verify(folder, require="unwaived-pass").ok
 
 
 def test_a_comparison_tells_of_waivers_and_of_a_purge(policy: Policy, approver: KeyFiles) -> None:

@@ -94,6 +94,11 @@ def test_a_failed_gate_is_intact_but_not_what_was_required(tmp_path: Path, pdf: 
     assert "the verdict is fail, not pass" in done.stdout and "do not rely on it" not in done.stdout
 
 
+def test_an_approver_of_a_run_without_waivers_is_told(run: Path, key_files: KeyFiles) -> None:
+    done = call(run, "--approver", key_files.public, "--require", "unwaived-pass")
+    assert done.exit_code == 0 and "no rule is waived, so that nothing rests on the approver given" in done.stdout
+
+
 def scripted_run(folder: Path, pdf: bytes, keys: SigningKeys, script: Path) -> Path:
     """A run that audited this script."""
     found = ScriptedBackend.model_validate({"backend": "scripted", "path": str(script)}).preflight("candidate").identity

@@ -38,7 +38,13 @@ def test_from_a_failure_to_a_waiver_and_a_proof(policy: Path) -> None:
     assert done.returncode == 0 and "PASS, WITH 1 WAIVER" in done.stdout
     (run,) = (path for path in (folder / "reports").iterdir() if path.is_dir())
     done = auditkit("verify", run, "--approver", folder / "approver" / "auditkit.pub", "--require", "pass")
-    assert done.returncode == 0 and "waived" in done.stdout
+    assert done.returncode == 0 and "verdict   pass, with 1 failed rule waived, arm baseline" in done.stdout
+    assert "the waivers are signed by the approver given, key id" in done.stdout
+    done = auditkit("verify", run, "--require", "unwaived-pass")
+    assert done.returncode == 1 and "but its verdict is no pass without waivers" in done.stdout
+    generate(folder / "other")
+    done = auditkit("verify", run, "--approver", folder / "other" / "auditkit.pub")
+    assert done.returncode == 1 and re.search("approver given, key id .*; the run names key id [0-9a-f]{64}", done.stdout)
     proof = folder / "record.proof.json"
     done = auditkit("show", run, "sft.jsonl:5", "--prove", "--out", proof)
     assert done.returncode == 0 and "record 5 of 100 of sft" in done.stdout
@@ -46,6 +52,7 @@ def test_from_a_failure_to_a_waiver_and_a_proof(policy: Path) -> None:
     (folder / "text").write_text(f"{row['q']}\n{row['a']}")
     done = auditkit("verify", run, "--proof", proof, "--record", folder / "text")
     assert done.returncode == 0 and "the proof holds: record 5 of 100 of the dataset sft" in done.stdout
+    assert f"it is the text in {folder / 'text'}" in done.stdout
     (folder / "text").write_text("something else")
     done = auditkit("verify", run, "--proof", proof, "--record", folder / "text", "--json")
     assert done.returncode == 1
