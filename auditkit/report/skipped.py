@@ -50,12 +50,15 @@ _Reason = tuple[str, str]
 
 
 def _merged(found: Iterable[_Reason]) -> list[_Reason]:
-    """Things that were left out for one reason are one row; in which figure the reasons differ is told of each."""
-    alike: dict[str, dict[str, str]] = {}  # reason -> what -> the figure
+    """Things that were left out for one reason are one row; in which figure the reasons differ is told of each.
+
+    What is counted keeps a row of its own: of two counts in one row nobody could tell whether they are one.
+    """
+    alike: dict[tuple[str, str], dict[str, str]] = {}  # reason, and what was counted -> what -> the figure
     for what, why in found:
         reason, _, figure = why.partition("; ")
-        alike.setdefault(reason, {})[what] = figure
-    return [(_together(list(figures)), _reason(reason, list(figures.values()))) for reason, figures in alike.items()]
+        alike.setdefault((reason, what if what[:1].isdigit() else ""), {})[what] = figure
+    return [(_together(list(each)), _reason(reason, list(each.values()))) for (reason, _), each in alike.items()]
 
 
 def _reason(reason: str, figures: list[str]) -> str:

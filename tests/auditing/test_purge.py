@@ -326,6 +326,16 @@ def test_weights_of_arms_go_too(run: Path) -> None:
     assert not any(is_purgeable(name) for name in [*kept, *STAYS])
 
 
+def test_a_claim_to_be_redacted_is_not_believed_when_rendered_again(run: Path, tmp_path: Path) -> None:
+    claimed = json.loads((run / "audit.json").read_bytes()) | {"redacted": True}
+    (run / "audit.json").write_text(json.dumps(claimed))
+    paths = render_again(run_folder.existing(run), tmp_path / "again", ("html", "json"))
+    assert {path.name for path in paths} == {"report.redacted.html", "audit.redacted.json"}
+    assert not any(b"kettle" in path.read_bytes() for path in paths)
+    told = json.loads((tmp_path / "again" / "audit.redacted.json").read_bytes())["rendered_again"]
+    assert told["run"] == run.name and told["rendered"].endswith("Z")
+
+
 class Spoken(ReportFormat):
     """A format of somebody else's, which says of one of its files that it holds no text."""
 
