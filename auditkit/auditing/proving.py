@@ -52,7 +52,9 @@ class ProofCheck:
         proof = self.proof
         place = f"record {proof.index + 1:,} of {proof.size:,} of the dataset {visible(proof.dataset)}"
         held = f"; it is the text in {visible(self.text)}" if self.text else ""
-        return f"the proof holds: {place} in run {visible(proof.run)}, SHA-256 of the record {proof.record.sha256}{held}"
+        return (
+            f"the proof holds: {place} in run {visible(proof.run)}, SHA-256 of the record {proof.record.sha256}{held}"
+        )
 
 
 def write_proof(run: RunFolder, item: str, out: Path | None, policy_file: Path | None) -> tuple[Path, RecordProof]:

@@ -21,7 +21,7 @@ from auditkit.signing import purge as signed
 from auditkit.signing.attestation import Attestation
 from auditkit.signing.base import SignerFacts, Subject
 from auditkit.signing.files import Listing, list_folder, visible
-from auditkit.signing.keys import load_signer, resolve
+from auditkit.signing.keys import given_signer
 from auditkit.signing.registration import parse_moment
 from auditkit.signing.verify import verify
 
@@ -181,7 +181,7 @@ def _signer(signer: SignerFacts | None, key: str) -> Any:
         return None
     if not key:
         raise SigningError("the run is signed, and its policy names no key", "give it: --key auditkit.key")
-    found = load_signer(resolve(key) if key.startswith("env:") else key)
+    found = given_signer(key)
     if found.public_key.keyval["public"] != signer.public_key:
         raise SigningError(
             f"the run was signed with another key than the one given, key id {signer.key_id}",

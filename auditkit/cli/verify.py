@@ -26,11 +26,17 @@ if TYPE_CHECKING:
 @click.option("--tsa-cert", type=click.Path(path_type=Path), metavar="PEM", help="The time stamp authority's.")
 @click.option("--model", type=click.Path(path_type=Path), help="The model that must be the audited one.")
 @click.option("--policy", type=click.Path(path_type=Path), metavar="FILE", help="The policy that must be the one run.")
-@click.option("--require", type=click.Choice(["pass", "unwaived-pass"]), help="Also fail where the verdict is no pass, or one by waivers.")
+@click.option(
+    "--require",
+    type=click.Choice(["pass", "unwaived-pass"]),
+    help="Also fail where the verdict is no pass, or one by waivers.",
+)
 @click.option("--approver", type=click.Path(path_type=Path), metavar="PUB", help="Who must have signed the waivers.")
 @click.option("--proof", type=click.Path(path_type=Path), metavar="FILE", help="A proof made by show --prove.")
 @click.option("--partial", is_flag=True, help="Accept a copy of a run without some of its files, redacted ones apart.")
-@click.option("--record", type=click.Path(path_type=Path), metavar="FILE", help="The record it must prove: a text file.")
+@click.option(
+    "--record", type=click.Path(path_type=Path), metavar="FILE", help="The record it must prove: a text file."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def verify(
     run: Path,
@@ -186,7 +192,8 @@ def _headline(found: Verification) -> str:
 def _facts(statement: SealedPredicate, ok: bool) -> Iterator[str]:
     from auditkit.signing.waiver_checks import verdict_words
 
-    yield f"verdict   {verdict_words(statement)}, arm {statement.verdict.arm}{'' if ok else ' (claimed; do not rely on it)'}"
+    doubt = "" if ok else " (claimed; do not rely on it)"
+    yield f"verdict   {verdict_words(statement)}, arm {statement.verdict.arm}{doubt}"
     yield f"run       {statement.run_id}, finished {statement.finished}, auditkit {statement.auditkit_version}"
     yield f"policy    {statement.policy.name}, SHA-256 {statement.policy.sha256}"
     for model in statement.models:

@@ -97,6 +97,7 @@ _NOTES = {
     "not yet valid": "It is valid from {issued} only, so that it counts for nothing.",
     "other model": "It is bound to another model, so that it counts for nothing.",
     "other policy": "The file is for another policy, so that it counts for nothing.",
+    "unsigned": "The file is UNSIGNED, so that it counts for nothing.",
     "bad signature": "The file is not validly signed by the approver, so that it counts for nothing.",
 }
 

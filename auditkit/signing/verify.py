@@ -16,7 +16,6 @@ from auditkit.signing.attestation import Attestation
 from auditkit.signing.base import ATTESTATION, AUDIT, AUDIT_REDACTED, EVENTS, POLICY_LOCK, SealedPredicate
 from auditkit.signing.files import Listing, list_folder, visible
 from auditkit.signing.partial import PartialCopy
-from auditkit.signing.purge import Purge
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -176,9 +175,10 @@ def _verified(folder: Path, listing: Listing, expected: _Expected) -> Verificati
         return Verification(problems, UNKNOWN)
     purge = purging.check(folder, listing, found)
     copy = partial.find(listing, found, purge.names, accepted=expected.partial)
-    registered = registration_check.check(folder, listing, found, expected.authority, frozenset(copy.absent))
+    gone = purge.names.union(copy.absent)
+    registered = registration_check.check(folder, listing, found, expected.authority, gone)
     unmet = tuple(_unmet(found, expected, copy))
-    broken = (*_problems(folder, listing, found, expected, purge, copy), *purge.problems, *registered.problems)
+    broken = (*_problems(folder, listing, found, expected, gone), *purge.problems, *registered.problems)
     problems = (*broken, *(one.problem for one in unmet))
     stamps = checks.stamps(folder, listing, expected.authority) if found.signed else ()
     waived = waiver_checks.notes(folder, listing, found, expected.approver)
@@ -189,18 +189,19 @@ def _verified(folder: Path, listing: Listing, expected: _Expected) -> Verificati
 
 
 def _problems(
-    folder: Path, listing: Listing, found: Attestation, expected: _Expected, purge: Purge, copy: PartialCopy
+    folder: Path, listing: Listing, found: Attestation, expected: _Expected, gone: frozenset[str]
 ) -> Iterator[str]:
-    predicate, absent = found.statement.predicate, frozenset(copy.absent)
+    """``gone``: what may be missing, for it was purged, or is not in a partial copy."""
+    predicate = found.statement.predicate
     yield from checks.checksum(found)
     yield from checks.signature(found, expected.key)
     yield from checks.core_files(found)
-    yield from checks.files(folder, listing, found, purge.names | absent)
+    yield from checks.files(folder, listing, found, gone)
     yield from checks.certificates(folder, listing, predicate, expected.certificate, expected.authority)
     yield from checks.events(folder, listing)
     yield from checks.audit_json(folder, listing, found)
     yield from checks.lock(found)
-    yield from waiver_checks.waivers(folder, listing, found, expected.approver, absent)
+    yield from waiver_checks.waivers(folder, listing, found, expected.approver, gone)
 
 
 def _unmet(found: Attestation, expected: _Expected, copy: PartialCopy) -> Iterator[Unmet]:

@@ -44,7 +44,9 @@ def test_from_a_failure_to_a_waiver_and_a_proof(policy: Path) -> None:
     assert done.returncode == 1 and "but its verdict is no pass without waivers" in done.stdout
     generate(folder / "other")
     done = auditkit("verify", run, "--approver", folder / "other" / "auditkit.pub")
-    assert done.returncode == 1 and re.search("approver given, key id .*; the run names key id [0-9a-f]{64}", done.stdout)
+    assert done.returncode == 1 and re.search(
+        "approver given, key id .*; the run names key id [0-9a-f]{64}", done.stdout
+    )
     proof = folder / "record.proof.json"
     done = auditkit("show", run, "sft.jsonl:5", "--prove", "--out", proof)
     assert done.returncode == 0 and "record 5 of 100 of sft" in done.stdout
