@@ -162,9 +162,9 @@ def _policy(run: RunFolder, policy_file: Path | None) -> Policy:
     try:
         return RunState.model_validate_json((run.path / STATE_FILE).read_bytes()).restore_policy()
     except (OSError, ValueError):
-        raise AuditkitError(
-            f"{run.path / STATE_FILE} is not there: was the evidence purged?", "name the policy: --policy FILE"
-        ) from None
+        lacking = "the run was purged" if run.purged else f"{run.path / STATE_FILE} is not there or cannot be read"
+        hint = "a proof is then made from the data itself: name the policy that declares it, --policy FILE"
+        raise AuditkitError(lacking, hint) from None
 
 
 def _unchanged(proof: RecordProof, attested: SealedPredicate) -> RecordProof:

@@ -130,7 +130,11 @@ def load_report(run: RunFolder) -> AuditReport:
     from auditkit.report.json_format import load
 
     if not run.finished:
-        raise AuditkitError(f"{run.path} is not finished", f"go on with it: auditkit run --resume {run.path}")
+        hint = f"go on with it: auditkit run --resume {run.path}"
+        copied = (
+            f"; of a finished run that was copied, bring {run.attestation.name} too" if run.audit_file.exists() else ""
+        )
+        raise AuditkitError(f"{run.path} is not finished", hint + copied)
     if not run.purged:
         return load(run.audit_file)
     if not run.redacted_audit_file.exists():

@@ -97,8 +97,8 @@ def _find(report: AuditReport, item: str) -> list[Finding | BandExample]:
     if not found:
         raise AuditkitError(
             f"no finding of this run is about {item!r}",
-            f"{_nearest(report, item)}the report lists {len(report.findings)} of {report.findings_total} leaked records: "
-            "give an id or FILE:LINE from there",
+            f"{_nearest(report, item)}the report lists {len(report.findings)} of {report.findings_total} leaked "
+            "records: give an id or FILE:LINE from there",
         )
     return found
 

@@ -173,6 +173,8 @@ def _wrong_form(complaint: _Complaint, _data: Any) -> tuple[str, str]:
         return f"{complaint.name} should name an environment variable, as env:NAME, and does not", _ENVIRONMENT
     if str(complaint.context["pattern"]).startswith("^["):
         return f"{complaint.name} may hold letters, digits, '.', '_' and '-', and is {_echo(complaint)}", ""
+    if str(complaint.context["pattern"]).startswith("^https?:"):
+        return f"{complaint.name} should be an address such as https://tsa.example.com, and is {_echo(complaint)}", ""
     return f"{complaint.name} should have the form {complaint.context['pattern']}, and is {_echo(complaint)}", ""
 
 

@@ -99,7 +99,8 @@ def _passed_by_waiver(report: AuditReport) -> str:
     numbers = {number for rule in waived for number in rule.waivers}
     by = list(dict.fromkeys(one.waiver.who for one in report.waivers if one.number in numbers))
     whom = f" by {listing(by)}" if by else ""
-    return f"This audit passes only by waiver{whom}; without it the model would have failed: {worst}{more}."
+    it = "them" if len(numbers) > 1 else "it"
+    return f"This audit passes only by waiver{whom}; without {it} the model would have failed: {worst}{more}."
 
 
 def verdict_sentence(report: AuditReport) -> str:
