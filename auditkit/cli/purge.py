@@ -47,13 +47,15 @@ def purge(run: Path, *, at_once: bool, key: str, by: str, yes: bool, as_json: bo
     from auditkit.auditing import run_folder
 
     plan = purging.plan(run_folder.existing(run))
-    if plan.goes and not yes:
+    if not plan.goes:
+        click.echo(f"{run}: nothing is left to purge", err=True)
+    elif not yes:
         _ask(plan)
     statement = purging.purge(plan, key=key, by=by, at_once=at_once)
     if as_json:
         click.echo(json.dumps({"run": str(run), "purged": plan.goes, "statement": str(statement)}, indent=2))
-    elif plan.begun and not plan.goes:
-        click.echo(f"{run}: was purged before, and nothing is left to purge; the statement is {statement.name}")
+    elif not plan.goes:
+        click.echo(f"{run}: was purged before; the statement is {statement.name}")
     else:
         click.echo(f"{run}: {len(plan.goes)} files purged; the statement is {statement.name}")
     if plan.goes:

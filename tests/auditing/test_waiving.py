@@ -133,10 +133,12 @@ def test_without_a_waiver_the_same_audit_fails(policy: Policy) -> None:
 def test_a_stricter_limit_or_a_larger_figure_is_not_covered(policy: Policy, approver: KeyFiles) -> None:
     waive_rule(policy, approver, limit=0.06)
     waive_rule(policy, approver, at_most=0.5)
+    add(policy, waiver(rule=None, record=f"rec-{'0' * 20}", **FACTS), str(approver.private))
     report, _ = go(policy)
     assert report.verdict.outcome == "fail"
     assert "waiver 2 does not hold at this figure" in report.verdict.rules[0].reason
-    assert [one.applied for one in report.waivers] == [[], []]
+    assert [one.applied for one in report.waivers] == [[], [], []]
+    assert report.waivers[2].note == "No record that was audited has this id, so that it waives nothing."
 
 
 def test_what_was_waived_counts_for_nothing_when_it_is_expired_unsigned_or_for_another(
@@ -155,7 +157,7 @@ def test_what_was_waived_counts_for_nothing_when_it_is_expired_unsigned_or_for_a
     assert "counts for nothing" in (folder / "report.html").read_text()
     stranger = generate(tmp_path / "stranger")
     for signer, name, state in (
-        (None, "scripted", "bad signature"),
+        (None, "scripted", "unsigned"),
         (stranger, "scripted", "bad signature"),
         (approver, "x", "other policy"),
     ):
