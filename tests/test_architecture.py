@@ -29,7 +29,7 @@ HEAVY = {
     "model_signing",
     "cyclonedx",
 }
-BOTTOM = {"errors", "files", "machine_code", "records", "registry", "resources", "statistics"}
+BOTTOM = {"errors", "files", "machine_code", "records", "registry", "resources", "statistics", "strict_json"}
 ROOMS = {"policy", "corpus", "models", "attacks", "probes", "scoring", "mitigations", "report", "signing"}
 LEVELS = {
     **dict.fromkeys(BOTTOM, 0),

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from auditkit.auditing.sides import Sides
 from auditkit.policy.schema import CalibrateFpr, Policy
 from auditkit.report.base import Calibration, IndexInfo, PositiveControl
+from auditkit.report.rule_words import altered_words
 from auditkit.scoring.base import IndexUse, Scores
 from auditkit.scoring.calibration import best_of_clusters, calibrate
 from auditkit.scoring.positive_controls import (
@@ -50,7 +51,7 @@ class DatasetCalibration:
         for control in self.positive_controls:
             if control.required and control.tpr < LEAST_SENSITIVITY:
                 found.append(
-                    f"{control.dataset} ({control.view}): of members with {control.variant.replace('_', ' ')} only "
+                    f"{control.dataset} ({control.view} view): of members {altered_words(control.variant)}, only "
                     f"{control.tpr:.0%} are found at the threshold; a leak of that kind could stay unseen."
                 )
         return found

@@ -144,17 +144,9 @@ def read_run(path: Path, key: Path | None = None, unverified: bool = False) -> D
             f"see auditkit verify {path}; --unverified compares it all the same",
         )
     file = folder.audit_file if folder.audit_file.exists() else folder.redacted_audit_file
-    return DiffRun(folder, load(file), _integrity(found), found.notes)
+    return DiffRun(folder, load(file), found.integrity, found.notes)
 
 
 def _more(found: Verification) -> str:
     others = len(found.problems) - 1
     return f" (and {others} more)" if others else ""
-
-
-def _integrity(found: Verification) -> str:
-    if not found.ok:
-        return f"NOT VERIFIED: {len(found.problems)} problem{'' if len(found.problems) == 1 else 's'}"
-    if found.signer == "UNSIGNED":
-        return "intact, UNSIGNED"
-    return "intact, signer unknown" if found.signer == "unknown" else f"intact, signed by {found.signer}"

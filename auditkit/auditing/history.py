@@ -15,10 +15,11 @@ from auditkit.auditing.waiving import run_source
 from auditkit.errors import AuditkitError
 from auditkit.policy.schema import Policy
 from auditkit.report.history import EarlierRun, EarlierRuns, Registration
+from auditkit.report.rule_words import target_words
 from auditkit.signing import registration as signed
 from auditkit.signing.base import REGISTRATION, REGISTRATION_STAMP
 from auditkit.signing.files import read_bounded
-from auditkit.signing.registration import SignedRegistration
+from auditkit.signing.registration import RegisteredRule, SignedRegistration
 from auditkit.signing.timestamps import SIZE_LIMIT as STAMP_LIMIT
 from auditkit.signing.timestamps import TimeStamp
 
@@ -234,12 +235,16 @@ def _moved_limits(policy: Policy, found: SignedRegistration) -> Iterator[str]:
     now = {(rule.metric, rule.attack, rule.dataset, rule.view): rule for rule in registered_gate(policy)}
     for key, rule in was.items():
         if key not in now:
-            yield f"A registered rule was taken out: {rule.words}."
+            yield f"A registered rule was taken out: {_limit(rule)}."
         elif now[key].limit != rule.limit:
             direction = "loosened" if now[key].limit > rule.limit else "tightened"
-            yield f"A limit was {direction}: registered {rule.words}, run with at most {now[key].limit:g}."
+            yield f"A limit was {direction}: registered {_limit(rule)}, run with at most {now[key].limit:g}."
     for key in now.keys() - was.keys():
-        yield f"A rule was added: {now[key].words}."
+        yield f"A rule was added: {_limit(now[key])}."
+
+
+def _limit(rule: RegisteredRule) -> str:
+    return f"{target_words(rule.metric, rule.attack, rule.dataset, rule.view)} at most {rule.limit:g}"
 
 
 def _other_inputs(context: Context, found: SignedRegistration) -> Iterator[str]:

@@ -16,10 +16,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from auditkit import strict_json
 from auditkit.auditing.events import EventLog
 from auditkit.errors import RunError
 from auditkit.files import FILE_MODE, make_folder, storage_errors
-from auditkit.signing import strict_json
 from auditkit.signing.event_chain import LINE_LIMIT, check_chain, line_digest
 
 FILE_NAME = "ledger.jsonl"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,8 +13,10 @@ from auditkit.auditing.arms import arm_attacker
 from auditkit.auditing.calibrate import fixed_for_another
 from auditkit.auditing.check_arms import arm_problems, arm_warnings, missing_extras
 from auditkit.auditing.embedding import most_characters
+from auditkit.auditing.gate_check import check_gate
 from auditkit.auditing.history import registration_fact
-from auditkit.auditing.preflight_data import MOST_RECORDS, dataset_facts, dataset_warnings, sizes_of, weak_rules
+from auditkit.auditing.policy_lines import problem_at
+from auditkit.auditing.preflight_data import MOST_RECORDS, dataset_facts, dataset_warnings
 from auditkit.auditing.preflight_waivers import waivers_told
 from auditkit.auditing.prepare import PreparedDataset, prepare_dataset
 from auditkit.auditing.publish import check_formats, check_scoring, signing_keys, timestamp_of
@@ -24,7 +25,6 @@ from auditkit.auditing.secret import secret_if_known
 from auditkit.errors import AuditkitError, Problem, ProblemsError
 from auditkit.models.base import ModelPreflight
 from auditkit.policy.load import weaker_than_preset
-from auditkit.policy.power import powers, unreachable
 from auditkit.policy.schema import Policy
 from auditkit.report.base import RulePower
 from auditkit.signing.pdf_timestamp import host_of
@@ -78,7 +78,7 @@ def _registration(policy: Policy, found: Preflight) -> None:
     try:
         found.tell("registration", registration_fact(policy))
     except AuditkitError as error:
-        found.problems.append(_problem(policy, "report.sign", error))
+        found.problems.append(problem_at(policy, "report.sign", error))
 
 
 def _datasets(policy: Policy, found: Preflight) -> list[PreparedDataset]:
@@ -96,7 +96,7 @@ def _datasets(policy: Policy, found: Preflight) -> list[PreparedDataset]:
             found.problems += error.problems
             continue
         except AuditkitError as error:
-            found.problems.append(_problem(policy, f"datasets.{position}.path", error))
+            found.problems.append(problem_at(policy, f"datasets.{position}.path", error))
             continue
         read.append(data)
         for heading, sentence in dataset_facts(data, secret):
@@ -114,7 +114,7 @@ def _models(policy: Policy, found: Preflight) -> int:
         try:
             model = backend.preflight(role)
         except AuditkitError as error:
-            found.problems.append(_problem(policy, f"models.{role}", error))
+            found.problems.append(problem_at(policy, f"models.{role}", error))
             continue
         found.warnings += [f"{role}: {warning}" for warning in model.warnings]
         if model.identity:
@@ -134,7 +134,7 @@ def _prefixes(policy: Policy, model: ModelPreflight, found: Preflight) -> None:
         return
     if model.chat_template is None:
         error = AuditkitError("the candidate carries no chat template", "give the attack a prefix: {literal: ...}")
-        found.problems.append(_problem(policy, "models.candidate", error))
+        found.problems.append(problem_at(policy, "models.candidate", error))
         return
     for label, system in (("with the template's default system text", None), ("without a system turn", "")):
         try:
@@ -147,15 +147,14 @@ def _prefixes(policy: Policy, model: ModelPreflight, found: Preflight) -> None:
             )
             found.tell("prefix", f"{label}: {prefix!r}")
         except AuditkitError as error:
-            found.problems.append(_problem(policy, "models.candidate", error))
+            found.problems.append(problem_at(policy, "models.candidate", error))
 
 
 def _gate(policy: Policy, datasets: list[PreparedDataset], found: Preflight) -> None:
-    sizes = {data.name: sizes_of(data) for data in datasets}
-    for position, message, remedy in unreachable(policy, sizes):
-        found.problems.append(_problem(policy, f"gate.{position}", AuditkitError(message, remedy)))
-    found.powers = powers(policy, sizes)
-    found.warnings += weak_rules(found.powers)
+    gate = check_gate(policy, datasets)
+    found.problems += gate.problems
+    found.powers = list(gate.powers)
+    found.warnings += gate.warnings
 
 
 def _arms(policy: Policy, found: Preflight) -> None:
@@ -171,7 +170,7 @@ def _arms(policy: Policy, found: Preflight) -> None:
         except ProblemsError as error:
             found.problems += error.problems
         except AuditkitError as error:
-            found.problems.append(_problem(policy, f"mitigations.{position}", error))
+            found.problems.append(problem_at(policy, f"mitigations.{position}", error))
     for what, extra in missing_extras(policy):
         found.warnings.append(f"{what} is not installed: pip install 'auditkit[{extra}]'")
 
@@ -184,7 +183,7 @@ def _waivers(policy: Policy, found: Preflight) -> None:
             found.tell("waivers", sentence)
         found.warnings += warnings
     except AuditkitError as error:
-        found.problems.append(_problem(policy, "waivers", error))
+        found.problems.append(problem_at(policy, "waivers", error))
 
 
 def _output(policy: Policy, found: Preflight) -> None:
@@ -192,7 +191,7 @@ def _output(policy: Policy, found: Preflight) -> None:
         try:
             check(policy)
         except AuditkitError as error:
-            found.problems.append(_problem(policy, "report", error))
+            found.problems.append(problem_at(policy, "report", error))
 
 
 def _scoring(policy: Policy, found: Preflight) -> None:
@@ -222,7 +221,7 @@ def _needs(policy: Policy, datasets: list[PreparedDataset], parameters: int, out
             f"{out} has room for {free / 1e9:.1f} GB, and the run may take {space / 1e9:.1f} GB",
             "choose another folder with --out",
         )
-        found.problems.append(_problem(policy, "attacks", error))
+        found.problems.append(problem_at(policy, "attacks", error))
     if parameters:
         work = 2 * parameters * (tokens / GENERATION_EFFICIENCY + read / READING_EFFICIENCY)
         hours = work / _matrix_flops() / 3600
@@ -275,16 +274,3 @@ def _what_leaves(policy: Policy, found: Preflight) -> None:
         )
     for sentence in sent or ["nothing leaves this machine"]:
         found.tell("privacy", sentence)
-
-
-def _problem(policy: Policy, path: str, error: AuditkitError) -> Problem:
-    """A problem at the line of the policy where its cause stands, or the nearest section above."""
-    return Problem(policy.source.file, next(_lines(policy, path), None), error.message, error.hint)
-
-
-def _lines(policy: Policy, path: str) -> Iterator[int]:
-    parts = path.split(".")
-    for length in range(len(parts), 0, -1):
-        line = policy.source.lines.get(".".join(parts[:length]))
-        if line:
-            yield line

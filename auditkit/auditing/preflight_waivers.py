@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from auditkit.auditing.publish import signature_info
-from auditkit.auditing.waiver_desk import listed, matches_gate
+from auditkit.auditing.waiver_desk import listed_for_the_model, matches_gate
 from auditkit.errors import AuditkitError
 from auditkit.policy.schema import Policy
 from auditkit.report.base import DeclaredWaiver
@@ -19,9 +19,7 @@ def waivers_told(policy: Policy) -> tuple[list[str], list[str]]:
     """
     if policy.waivers is None:
         return [], []
-    source, declared = listed(policy)
-    if any(one.waiver.model_sha256 for one in declared):  # to know the model, all of its weights are read
-        source, declared = listed(policy, _candidate(policy))
+    source, declared = listed_for_the_model(policy)
     facts = [f"{one.number}, {one.state}: {one.waiver.subject}, until {one.waiver.expires}" for one in declared]
     warnings = [] if source.found else [f"waivers: {policy.waivers.file} is not there: nothing is waived"]
     warnings += [sentence for one in declared for sentence in _idle(policy, one)]
@@ -35,11 +33,6 @@ def _idle(policy: Policy, one: DeclaredWaiver) -> Iterator[str]:
         yield f"waiver {one.number} counts for nothing: {one.state}"
     elif one.waiver.rule and not matches_gate(policy, one.waiver.rule):
         yield f"waiver {one.number} fits no rule of the gate: {one.waiver.subject}"
-
-
-def _candidate(policy: Policy) -> str:
-    identity = policy.models.candidate.preflight("candidate").identity
-    return identity.sha256 if identity else ""
 
 
 def _auditor(policy: Policy) -> str:

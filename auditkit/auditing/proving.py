@@ -5,24 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from pydantic import ValidationError
 
-from auditkit.auditing.places import folder_of
-from auditkit.auditing.prepare import read_members
+from auditkit import strict_json
+from auditkit.auditing.declared_records import find_record
 from auditkit.auditing.run_folder import RunFolder
 from auditkit.auditing.secret import known_secret
 from auditkit.auditing.state import RunState
-from auditkit.corpus.base import Corpus
-from auditkit.corpus.identity import keyed_id
 from auditkit.corpus.record_proof import RecordProof, prove
 from auditkit.corpus.text import flaw, normalise
 from auditkit.errors import AuditkitError
 from auditkit.files import write_bytes
 from auditkit.policy.load import load_policy
 from auditkit.policy.schema import Policy
-from auditkit.signing import attestation, strict_json
+from auditkit.signing import attestation
 from auditkit.signing.base import SealedPredicate
 from auditkit.signing.files import read_bounded, visible
 
@@ -32,10 +30,14 @@ SIZE_LIMIT = 256 << 20  # a record is 16 MiB of text at most; JSON may take six 
 
 @dataclass(frozen=True)
 class ProofCheck:
-    """What a proof comes to: a sentence for each thing that fails, and what it shows where none does."""
+    """What a proof comes to: a sentence for each thing that fails, and what it shows where none does.
+
+    ``text`` names the file whose text it was held against, "" for none.
+    """
 
     problems: tuple[str, ...]
     proof: RecordProof | None = None
+    text: str = ""
 
     @property
     def ok(self) -> bool:
@@ -49,7 +51,10 @@ class ProofCheck:
             return "the proof does not hold"
         proof = self.proof
         place = f"record {proof.index + 1:,} of {proof.size:,} of the dataset {visible(proof.dataset)}"
-        return f"the proof holds: {place} in run {visible(proof.run)}, SHA-256 {proof.record.sha256}"
+        held = f"; it is the text in {visible(self.text)}" if self.text else ""
+        return (
+            f"the proof holds: {place} in run {visible(proof.run)}, SHA-256 of the record {proof.record.sha256}{held}"
+        )
 
 
 def write_proof(run: RunFolder, item: str, out: Path | None, policy_file: Path | None) -> tuple[Path, RecordProof]:
@@ -67,7 +72,7 @@ def write_proof(run: RunFolder, item: str, out: Path | None, policy_file: Path |
     attested = _attested(run)
     policy = _policy(run, policy_file)
     secret = known_secret(policy)
-    corpus, index = _found(policy, secret, item)
+    corpus, index = find_record(policy, secret, item)
     proof = _unchanged(prove(corpus, index, secret, attested.run_id), attested)
     path = out or Path(f"{attested.run_id}-{corpus.dataset}-{index + 1}.proof.json")
     return write_bytes(path, strict_json.canonical(proof.model_dump(mode="json"))), proof
@@ -96,7 +101,7 @@ def check_proof(run: Path, proof_file: Path, text_file: Path | None = None) -> P
     if strict_json.canonical(proof.model_dump(mode="json")) != content:
         return ProofCheck(("the proof is malformed (values of the wrong type, or left out)",))
     problems = [*_disagreements(proof, attested), *(_other_text(proof, text_file) if text_file else ())]
-    return ProofCheck(tuple(problems), proof)
+    return ProofCheck(tuple(problems), proof, str(text_file or ""))
 
 
 def _disagreements(proof: RecordProof, attested: SealedPredicate) -> Iterator[str]:
@@ -128,7 +133,7 @@ def _other_text(proof: RecordProof, text_file: Path) -> Iterator[str]:
     if not (
         _fields(text) == record.model_dump() or normalise(text) == normalise(f"{record.prompt}\n{record.response}")
     ):
-        yield f"the record proven is not the one in {visible(str(text_file))}"
+        yield f"the record proven is not the text in {visible(str(text_file))}"
 
 
 def _fields(text: str) -> dict[str, str]:
@@ -157,41 +162,9 @@ def _policy(run: RunFolder, policy_file: Path | None) -> Policy:
     try:
         return RunState.model_validate_json((run.path / STATE_FILE).read_bytes()).restore_policy()
     except (OSError, ValueError):
-        raise AuditkitError(
-            f"{run.path / STATE_FILE} is not there: was the evidence purged?", "name the policy: --policy FILE"
-        ) from None
-
-
-def _found(policy: Policy, secret: bytes, item: str) -> tuple[Corpus, int]:
-    """The record meant, among the members of all datasets."""
-    places: list[tuple[Corpus, int]] = []
-    for section in policy.datasets:
-        corpus = read_members(section)
-        folder = folder_of(section, policy)
-        places += [
-            (corpus, record.index)
-            for record in corpus.records
-            if _is_meant(corpus, record.index, item, secret, section.name if folder is None else folder)
-        ]
-    if not places:
-        raise AuditkitError(
-            f"no record of the declared datasets is {item!r}",
-            "give an id (rec-...) or FILE:LINE as the report shows it",
-        )
-    if len(places) > 1:
-        names = ", ".join(f"{corpus.records[at].file}:{corpus.records[at].line}" for corpus, at in places[:5])
-        raise AuditkitError(f"{item!r} is more than one record: {names}", "give its id (rec-...)")
-    return places[0]
-
-
-def _is_meant(corpus: Corpus, index: int, item: str, secret: bytes, folder: str) -> bool:
-    """By id; by file and line as the pages give them, or under the folder that SARIF and the summary name."""
-    record = corpus.records[index]
-    if item.startswith("rec-"):
-        return keyed_id(secret, "rec", f"{corpus.dataset}/{record.id}") == item
-    file, _, line = item.rpartition(":")
-    whole = str(PurePosixPath(folder) / record.file)
-    return line == str(record.line) and bool(file) and (whole == file or f"/{record.file}".endswith(f"/{file}"))
+        lacking = "the run was purged" if run.purged else f"{run.path / STATE_FILE} is not there or cannot be read"
+        hint = "a proof is then made from the data itself: name the policy that declares it, --policy FILE"
+        raise AuditkitError(lacking, hint) from None
 
 
 def _unchanged(proof: RecordProof, attested: SealedPredicate) -> RecordProof:

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 
 from auditkit.auditing.context import Context
 from auditkit.auditing.embedding import refuse_forbidden
-from auditkit.auditing.events import EventLog
+from auditkit.auditing.events import EventLog, now
 from auditkit.auditing.run_folder import RunFolder
 from auditkit.auditing.state import RunState
 from auditkit.errors import AuditkitError
 from auditkit.policy.schema import Policy, Sign
 from auditkit.registry import plugin_class
 from auditkit.report.base import AuditReport, ReportFormat, SignatureInfo
+from auditkit.report.copies import RenderedAgain
+from auditkit.report.redaction import redact
 from auditkit.signing.attestation import attest
 from auditkit.signing.base import (
     PDFS,
@@ -42,7 +44,8 @@ def publish(context: Context, report: AuditReport) -> None:
     with context.progress.stage("write reports", len(report_formats(policy)), "formats") as stage:
         for wanted in report_formats(policy):
             for path in wanted.write(report, run.path):
-                log.append("written", file=path.name)
+                name = path.relative_to(run.path).as_posix()
+                log.append("written", file=name, texts=name not in wanted.textless)
             if wanted.kind == "json":  # what follows is made from the file, so that it can be made from it again
                 report = load(run.audit_file)
             stage.advance(1)
@@ -127,7 +130,11 @@ def load_report(run: RunFolder) -> AuditReport:
     from auditkit.report.json_format import load
 
     if not run.finished:
-        raise AuditkitError(f"{run.path} is not finished", f"go on with it: auditkit run --resume {run.path}")
+        hint = f"go on with it: auditkit run --resume {run.path}"
+        copied = (
+            f"; of a finished run that was copied, bring {run.attestation.name} too" if run.audit_file.exists() else ""
+        )
+        raise AuditkitError(f"{run.path} is not finished", hint + copied)
     if not run.purged:
         return load(run.audit_file)
     if not run.redacted_audit_file.exists():
@@ -141,14 +148,23 @@ def load_report(run: RunFolder) -> AuditReport:
 def render_again(run: RunFolder, out: Path, kinds: tuple[str, ...]) -> list[Path]:
     """Render a finished run's report in the given formats into another folder; the run stays as it was signed.
 
-    Of a purged run only what is redacted can be rendered.
+    What is made says that it is a copy. Of a purged run, and of a report that says that it is redacted, only what is
+    redacted can be rendered.
     """
     from auditkit.files import make_folder
 
-    report = load_report(run)
+    report = _copy(load_report(run), run)
     make_folder(out)
     formats = [plugin_class("formats", kind).model_validate({"kind": kind}) for kind in kinds]
     return [path for wanted in formats for path in wanted.write(report, out)]
+
+
+def _copy(report: AuditReport, run: RunFolder) -> AuditReport:
+    """The report as one that nobody signed; redacted anew where it says that it is, which anybody may write."""
+    from auditkit import __version__
+
+    made = RenderedAgain(run=run.id, rendered=now(), auditkit_version=__version__)
+    return (redact(report) if report.redacted else report).model_copy(update={"rendered_again": made})
 
 
 def timestamp_of(policy: Policy) -> str | None:

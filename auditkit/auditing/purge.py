@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,7 +21,7 @@ from auditkit.signing import purge as signed
 from auditkit.signing.attestation import Attestation
 from auditkit.signing.base import SignerFacts, Subject
 from auditkit.signing.files import Listing, list_folder, visible
-from auditkit.signing.keys import load_signer, resolve
+from auditkit.signing.keys import given_signer
 from auditkit.signing.registration import parse_moment
 from auditkit.signing.verify import verify
 
@@ -64,7 +63,8 @@ def plan(run: RunFolder) -> PurgePlan:
     listing = list_folder(run.path)
     _refuse_broken(run, listing)
     found = attestation.read(run.path)
-    files = tuple(subject for subject in found.statement.subject if signed.is_purgeable(subject.name))
+    with_texts = signed.files_with_texts(run.path, listing)
+    files = tuple(subject for subject in found.statement.subject if signed.is_purgeable(subject.name, with_texts))
     policy = read_file(run.lock_file)[0].data
     days = _retention_days(policy)
     return PurgePlan(
@@ -72,7 +72,7 @@ def plan(run: RunFolder) -> PurgePlan:
         found=found,
         files=files,
         goes=tuple(file.name for file in files if file.name in listing.files),
-        stays=tuple(name for name in listing.files if not signed.is_purgeable(name)),
+        stays=tuple(name for name in listing.files if not signed.is_purgeable(name, with_texts)),
         begun=run.purged,
         by=str(_declared(policy, "release", "auditor") or ""),
         key=str(_declared(policy, "report", "sign", "key") or ""),
@@ -105,7 +105,7 @@ def purge(plan: PurgePlan, *, key: str = "", by: str = "", at_once: bool = False
             _write_statement(plan, key, by)
         for name in plan.goes:
             _erase(plan.run.path / name)
-        _drop_empty_folders(plan.run.path)
+        _drop_empty_folders(plan)
     return plan.run.purge_file
 
 
@@ -181,7 +181,7 @@ def _signer(signer: SignerFacts | None, key: str) -> Any:
         return None
     if not key:
         raise SigningError("the run is signed, and its policy names no key", "give it: --key auditkit.key")
-    found = load_signer(resolve(key) if key.startswith("env:") else key)
+    found = given_signer(key)
     if found.public_key.keyval["public"] != signer.public_key:
         raise SigningError(
             f"the run was signed with another key than the one given, key id {signer.key_id}",
@@ -195,11 +195,12 @@ def _erase(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _drop_empty_folders(run: Path) -> None:
+def _drop_empty_folders(plan: PurgePlan) -> None:
     """The emptied folders go too; and what was done is on disk when the command says so."""
-    folders: Sequence[str] = list_folder(run).folders
-    for name in sorted(folders, reverse=True):
-        if name.split("/")[0] in FOLDERS and not any((run / name).iterdir()):
+    run = plan.run.path
+    emptied = {*FOLDERS, *(file.name.split("/")[0] for file in plan.files)}
+    for name in sorted(list_folder(run).folders, reverse=True):
+        if name.split("/")[0] in emptied and not any((run / name).iterdir()):
             with storage_errors(run / name):
                 (run / name).rmdir()
     with storage_errors(run):

@@ -11,6 +11,7 @@ from pathlib import Path
 from textwrap import wrap
 
 from auditkit.auditing.events import now
+from auditkit.auditing.gate_check import gate_of
 from auditkit.auditing.known_runs import known_runs
 from auditkit.auditing.ledger import Ledger
 from auditkit.auditing.prepare import read_members
@@ -38,13 +39,17 @@ ENVELOPE = ".dsse.json"
 
 @dataclass(frozen=True)
 class Registered:
-    """A registration as written; ``kept`` is where an earlier one was put."""
+    """A registration as written; ``kept`` is where an earlier one was put.
+
+    ``warnings``: what ``check`` says of its gate. A gate that cannot pass may be registered, but not unawares.
+    """
 
     file: Path
     predicate: RegistrationPredicate
     stamp: TimeStamp | None = None
     stamp_file: Path | None = None
     kept: Path | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def register(
@@ -71,15 +76,21 @@ def register(
             "run it as registered; or give --again: the earlier registration is kept, and the new one names it",
         )
     predicate = _predicate(policy, keys, file, reports)
+    warnings = _gate_warnings(policy)
     content = signed.seal(predicate, policy.source.file.name, keys)
     token = _token(policy, content)
     kept = _keep(file) if file.exists() else None
     write_bytes(file, content)
     if token is None:
-        return Registered(file, predicate, kept=kept)
+        return Registered(file, predicate, kept=kept, warnings=warnings)
     stamp = check_token(token, hashlib.sha256(content).digest())
     text = "\n".join(wrap(base64.b64encode(token).decode(), 76))
-    return Registered(file, predicate, stamp, write_bytes(stamp_beside(file), f"{text}\n".encode()), kept)
+    return Registered(file, predicate, stamp, write_bytes(stamp_beside(file), f"{text}\n".encode()), kept, warnings)
+
+
+def _gate_warnings(policy: Policy) -> tuple[str, ...]:
+    gate = gate_of(policy)
+    return (*(f"no run of this policy can pass its gate: {problem}" for problem in gate.problems), *gate.warnings)
 
 
 def stamp_beside(file: Path) -> Path:

@@ -193,6 +193,16 @@ def create(parent: Path, name: str, files: dict[str, bytes]) -> RunFolder:
     return RunFolder(parent / run_id)
 
 
+def _what_would_be(folder: RunFolder) -> str:
+    """A hint; to who has a result and nothing else, what belongs to it."""
+    if folder.audit_file.is_file() or folder.path.is_file():
+        return (
+            f"a result alone is no run: it takes {folder.lock_file.name} and {folder.attestation.name} beside it; "
+            "ask whoever made it for these, or for the whole folder"
+        )
+    return "give the folder that `auditkit run` named"
+
+
 def existing(path: Path) -> RunFolder:
     """An existing run folder.
 
@@ -201,5 +211,5 @@ def existing(path: Path) -> RunFolder:
     """
     folder = RunFolder(path.resolve())
     if not folder.lock_file.is_file():
-        raise AuditkitError(f"{path} is not a run folder", "give the folder that `auditkit run` named")
+        raise AuditkitError(f"{path} is not a run folder", _what_would_be(folder))
     return folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import tempfile
@@ -9,11 +10,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from auditkit.errors import AuditkitError
-from auditkit.files import storage_errors
+from auditkit.files import read_plain, storage_errors
 from auditkit.policy.schema import Policy
 
 FILE_NAME = ".auditkit-secret"
 MINIMUM_BYTES = 16
+MAXIMUM_BYTES = 4096
 
 
 def project_secret(policy: Policy) -> bytes:
@@ -56,13 +58,32 @@ def secret_if_known(policy: Policy) -> bytes | None:
 
 def _beside(folder: Path) -> bytes:
     path = folder / FILE_NAME
-    if not path.exists():
+    if not os.path.lexists(path):
         _ignore_in_git(folder)
         _make_once(path)
-    value = path.read_bytes().strip()
+    value = _read(path).strip()
     if len(value) < MINIMUM_BYTES:
         raise AuditkitError(f"{path} holds no secret of at least {MINIMUM_BYTES} bytes", "delete it: it is made anew")
     return value
+
+
+def _read(path: Path) -> bytes:
+    """Its bytes, where it is the plain file that an audit makes: nothing is followed, waited for, or read for ever."""
+    try:
+        if path.is_symlink():
+            raise OSError(errno.ELOOP, "it is a link")
+        content = read_plain(path, MAXIMUM_BYTES)
+    except OSError as error:
+        raise AuditkitError(
+            f"cannot read {path}, the project's secret: {error.strerror or error}",
+            "put the file itself there; ids change with the secret, so keep the one that earlier audits used",
+        ) from None
+    if len(content) > MAXIMUM_BYTES:
+        raise AuditkitError(
+            f"{path}, the project's secret, is over {MAXIMUM_BYTES:,} bytes",
+            "put back the one that earlier audits used",
+        )
+    return content
 
 
 def _make_once(path: Path) -> None:

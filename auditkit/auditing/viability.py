@@ -96,4 +96,4 @@ def _sentence(cost: Cost, outcome: Viability) -> str:
     than = f"the policy accepts {cost.most:g}"
     if outcome == "not_viable":
         return f"Not viable: {cost.what} {ends}; {than}."
-    return f"Not decided: {cost.what} {ends}; {than}. More controls (utility.records) would narrow it."
+    return f"Not decided: {cost.what} {ends}; {than}. Measuring it on more controls with answers would narrow it."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,8 +15,9 @@ from auditkit.auditing.waiving import WaiverSource, declare, waiver_source
 from auditkit.errors import AuditkitError, SigningError
 from auditkit.files import make_folder, write_bytes
 from auditkit.policy.schema import Policy, Rule, WaiversSection
+from auditkit.policy.suggestions import nearest
 from auditkit.report.base import DeclaredWaiver, WaivedRule, Waiver
-from auditkit.signing.keys import load_signer, resolve
+from auditkit.signing.keys import given_signer
 from auditkit.signing.waiver_file import MOST_WAIVERS, WaiverSheet, seal
 
 
@@ -52,6 +53,19 @@ def listed(policy: Policy, model_sha256: str = "") -> tuple[WaiverSource, list[D
     return source, declared
 
 
+def listed_for_the_model(policy: Policy) -> tuple[WaiverSource, list[DeclaredWaiver]]:
+    """The same, held against the policy's candidate where a waiver is bound to a model: all its weights are read.
+
+    Raises:
+        AuditkitError: as for ``listed``; the candidate is not there.
+    """
+    source, declared = listed(policy)
+    if not any(one.waiver.model_sha256 for one in declared):
+        return source, declared
+    identity = policy.models.candidate.preflight("candidate").identity
+    return listed(policy, identity.sha256 if identity else "")
+
+
 def add(policy: Policy, waiver: Waiver, key: str) -> int:
     """Append a waiver and sign the whole file with the approver's key; its number.
 
@@ -60,8 +74,44 @@ def add(policy: Policy, waiver: Waiver, key: str) -> int:
     Raises:
         AuditkitError: a key that is not the approver's, a file that the approver did not sign, or one that is full.
     """
+
+    def appended(before: tuple[Waiver, ...]) -> tuple[Waiver, ...]:
+        if len(before) >= MOST_WAIVERS:
+            file = section_of(policy).file
+            raise AuditkitError(f"{file} holds {MOST_WAIVERS:,} waivers already", "move it away and begin a new one")
+        return (*before, waiver)
+
+    return len(_signed_anew(policy, key, appended))
+
+
+def withdraw(policy: Policy, number: int, key: str) -> Waiver:
+    """Take the waiver of this number (from 1) out of the file and sign it anew; those after it move up by one.
+
+    Finished runs keep the waivers that they were made under.
+
+    Raises:
+        AuditkitError: as for ``add``; no waiver has this number.
+    """
+    withdrawn: list[Waiver] = []
+
+    def without(before: tuple[Waiver, ...]) -> tuple[Waiver, ...]:
+        if not 1 <= number <= len(before):
+            raise AuditkitError(
+                f"there is no waiver {number}: the file holds {len(before)}", "auditkit waive POLICY --list shows them"
+            )
+        withdrawn.append(before[number - 1])
+        return before[: number - 1] + before[number:]
+
+    _signed_anew(policy, key, without)
+    return withdrawn[0]
+
+
+def _signed_anew(
+    policy: Policy, key: str, change: Callable[[tuple[Waiver, ...]], tuple[Waiver, ...]]
+) -> tuple[Waiver, ...]:
+    """The waivers after a change, written and signed as a whole."""
     section = section_of(policy)
-    signer = load_signer(resolve(key) if key.startswith("env:") else key)
+    signer = given_signer(key)
     file = Path(section.file)
     make_folder(file.parent)
     with _alone(file.parent):
@@ -71,12 +121,9 @@ def add(policy: Policy, waiver: Waiver, key: str) -> int:
                 f"this is not the approver's key: the policy names {section.key}",
                 "sign with the private key that belongs to it: only that one's waivers count",
             )
-        before = _before(source, policy, file)
-        if len(before) >= MOST_WAIVERS:
-            raise AuditkitError(f"{file} holds {MOST_WAIVERS:,} waivers already", "move it away and begin a new one")
-        sheet = WaiverSheet(policy=policy.name, waivers=(*before, waiver))
+        sheet = WaiverSheet(policy=policy.name, waivers=change(_before(source, policy, file)))
         write_bytes(file, seal(sheet, signer))
-    return len(sheet.waivers)
+    return sheet.waivers
 
 
 def waiver(**facts: object) -> Waiver:
@@ -97,6 +144,7 @@ _WANTED = {
     "expires": "is a date such as 2027-03-31",
     "issued": "is a date such as 2027-03-31",
     "record": "is an id as the report prints it: rec- and 20 hex digits",
+    "model_sha256": "is a SHA-256 as the report prints it: 64 hex digits in lower case",
 }
 
 
@@ -126,16 +174,42 @@ def waived_rule(policy: Policy, asked: dict[str, str], limit: float | None, at_m
         gate = "; ".join(f"{rule.metric} of {rule.attack} on {rule.dataset} ({rule.view})" for rule in policy.gate[:8])
         unknown = [f"{part} {word!r}" for part, word in asked.items() if word not in ("*", *_words(policy, part))]
         which = f" with {' and '.join(unknown)}" if unknown else ""
-        raise AuditkitError(f"the policy's gate has no rule{which}", f"it has: {gate}")
+        raise AuditkitError(f"the policy's gate has no rule{which}", f"{_meant_instead(policy, asked)}it has: {gate}")
     if limit is None and len(limits) > 1:
         shown = ", ".join(f"{one:g}" for one in limits)
         raise AuditkitError(f"several rules fit, with the limits {shown}", "say which one is waived: --max LIMIT")
+    waived = limits[0] if limit is None else limit
     try:
-        return WaivedRule(**asked, max=limits[0] if limit is None else limit, at_most=at_most)
+        rule = WaivedRule(**asked, max=waived, at_most=at_most)
     except ValidationError as error:
+        raise _no_such_rule(error) from None
+    _refuse_what_never_holds(rule, limits)
+    return rule
+
+
+def _no_such_rule(error: ValidationError) -> AuditkitError:
+    found = error.errors()[0]
+    option = f"--{'.'.join(map(str, found['loc'])).replace('_', '-')}"
+    if option in ("--max", "--at-most"):
+        return AuditkitError(f"{option} is a share, from 0 to 1", "give it as a fraction: 0.13 for 13 %")
+    return AuditkitError(f"{option} is no name of a rule's", "give names as the report prints them")
+
+
+def _refuse_what_never_holds(rule: WaivedRule, limits: list[float]) -> None:
+    """A rule fails above its limit: a waiver that ends at or below that could never apply."""
+    lowest = min((one for one in limits if one >= rule.max), default=rule.max)
+    if rule.at_most is not None and rule.at_most <= lowest:
         raise AuditkitError(
-            f"no rule can be named so: {error.errors()[0]['msg']}", "give names as the report prints them"
-        ) from None
+            f"--at-most {rule.at_most:g} is not above the limit, {lowest:g}: a figure up to it fails no rule",
+            "give the figure up to which the failure is to be waived, or leave --at-most out",
+        )
+
+
+def _meant_instead(policy: Policy, asked: dict[str, str]) -> str:
+    """The nearest words to those that no rule has."""
+    unknown = {part: word for part, word in asked.items() if word not in ("*", *_words(policy, part))}
+    found = [repr(near) for part, word in unknown.items() if (near := nearest(word, _words(policy, part) - {"*"}))]
+    return f"did you mean {' and '.join(found)}? " if found else ""
 
 
 def matches_gate(policy: Policy, rule: WaivedRule) -> bool:

@@ -91,10 +91,23 @@ def weigh(context: Context, verdict: Verdict, leaked: Leaked, finished: str, aud
     models = [model.sha256 for model in context.state.models if model.role == "candidate"]
     declared = list(declare(source, context.policy.name, finished[:10], models[0]))
     changed, told = with_waivers(verdict, declared, leaked)
+    told = _of_no_record(context, told)
     notes = list(_notes(source, auditor_key))
     return Weighed(
         changed, told, WaiverFile(file=WAIVERS, sha256=source.sha256, approver=source.key.keyid, notes=notes)
     )
+
+
+def _of_no_record(context: Context, declared: list[DeclaredWaiver]) -> list[DeclaredWaiver]:
+    """Says of waivers of records that nobody has that they are of none."""
+    waived = {one.waiver.record for one in declared if one.waiver.record and one.state == "in force"}
+    if not waived:
+        return declared
+    audited = {
+        _keyed(context, data, record) for data in context.datasets for record in range(len(data.members.records))
+    }
+    note = "No record that was audited has this id, so that it waives nothing."
+    return [one.model_copy(update={"note": note}) if one.waiver.record in waived - audited else one for one in declared]
 
 
 def declare(source: WaiverSource, policy: str, day: str, model_sha256: str) -> Iterable[DeclaredWaiver]:
@@ -107,7 +120,7 @@ def declare(source: WaiverSource, policy: str, day: str, model_sha256: str) -> I
         if sheet.policy != policy:
             state = "other policy"
         if not source.found.by_approver:
-            state = "bad signature"
+            state = "bad signature" if source.found.signed else "unsigned"
         yield DeclaredWaiver(number=number, waiver=waiver, state=state)
 
 

@@ -68,6 +68,8 @@ def diff(
         raise AuditkitError(f"--alpha {alpha} is no chance", f"above 0 and at most {MOST_ALPHA}, such as 0.05")
     _check_out(out, formats, (run_a, run_b))
     found = compare_runs(run_a, run_b, key=key, unverified=unverified, alpha=alpha)
+    if found.before.id == found.after.id:
+        click.echo("note: both are the same run: a comparison with itself shows nothing", err=True)
     _show(found, as_json)
     if out:
         for path in _write(found, out, formats or ("html",)):

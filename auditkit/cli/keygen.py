@@ -33,5 +33,6 @@ def keygen(folder: Path, subject: str, label: str, days: int) -> None:
     click.echo(f"{files.private}  the private keys: keep this file secret")
     click.echo(f"{files.public}  the public key: auditkit verify RUN --key")
     click.echo(f"{files.certificate}  the certificate of the PDF signature: auditkit verify RUN --cert")
-    click.echo(f"To sign audits with them: export AUDITKIT_KEY={files.private.resolve()}", err=True)
-    click.echo(f"To sign waivers, by another person: auditkit waive POLICY ... --key {files.private}", err=True)
+    click.echo("These keys are for one of two purposes, of two different people:", err=True)
+    click.echo(f"  an auditor's, to sign audits: export AUDITKIT_KEY={files.private.resolve()}", err=True)
+    click.echo(f"  an approver's, to sign waivers: auditkit waive POLICY ... --key {files.private}", err=True)

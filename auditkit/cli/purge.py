@@ -54,9 +54,12 @@ def purge(run: Path, *, at_once: bool, key: str, by: str, yes: bool, as_json: bo
     statement = purging.purge(plan, key=key, by=by, at_once=at_once)
     if as_json:
         click.echo(json.dumps({"run": str(run), "purged": plan.goes, "statement": str(statement)}, indent=2))
+    elif not plan.goes:
+        click.echo(f"{run}: was purged before; the statement is {statement.name}")
     else:
         click.echo(f"{run}: {len(plan.goes)} files purged; the statement is {statement.name}")
-    click.echo(NOT_SECURE, err=True)
+    if plan.goes:
+        click.echo(NOT_SECURE, err=True)
 
 
 def _ask(plan: PurgePlan) -> None:

@@ -33,15 +33,19 @@ def register(policy: Path, *, out: Path | None, reports: Path, again: bool, as_j
       auditkit run policy.yaml
     """
     from auditkit.auditing import registered
+    from auditkit.errors import visible as shown
     from auditkit.policy.load import load_policy
 
     done = registered.register(load_policy(policy), out, reports, again=again)
     if as_json:
         stamp = {"time": done.stamp.time.isoformat(), "authority": done.stamp.authority} if done.stamp else None
-        found = {"file": str(done.file), "registration": done.predicate.model_dump(mode="json"), "timestamp": stamp}
+        registration = done.predicate.model_dump(mode="json")
+        found = {"file": str(done.file), "registration": registration, "timestamp": stamp, "warnings": done.warnings}
         click.echo(json.dumps(found, indent=2))
     else:
         click.echo("\n".join(_lines(done)))
+    for told in (shown(warning, keep="\n") for warning in done.warnings):
+        click.echo(f"{click.style('warning:', fg='yellow')} {told}", err=True)
 
 
 def _lines(done: Registered) -> Iterator[str]:

@@ -16,7 +16,8 @@ from auditkit.registry import kinds
 def report(run: Path, out: Path, formats: tuple[str, ...]) -> None:
     """Render a finished run's reports again, into a new folder; the run stays as it was signed.
 
-    Of a purged run the redacted reports are rendered: its texts are gone.
+    What is made says that it is a copy, which nobody signed. Of a purged run the redacted
+    reports are rendered: its texts are gone.
 
     \b
     Example:

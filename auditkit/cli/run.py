@@ -20,6 +20,8 @@ WITHOUT_TEXTS = (
 )
 
 if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
     from auditkit.policy.schema import Policy
 
 
@@ -100,8 +102,18 @@ def _show(result: Any, *, as_json: bool, quiet: bool) -> None:
         click.echo(f"{wording.outcome_words(report).lower()} {result.folder}")
     else:
         console = Console(highlight=False)
-        console.print(render_screen(report, console.width))
+        _print(render_screen(report, console.width), console)
         _tell_files(result.folder)
+
+
+def _print(screen: RenderableType, console: Console) -> None:
+    """As on a terminal; into a pipe or a file without the spaces that fill its lines."""
+    if console.is_terminal:
+        console.print(screen)
+        return
+    with console.capture() as captured:
+        console.print(screen)
+    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def _tell_files(folder: Path) -> None:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 def show(run: Path, item: str, *, as_json: bool, prove: bool, out: Path | None, policy: Path | None) -> None:
     """Show a leaked record beside the generation that gives it away: what they share to the letter, what differs.
 
-    ITEM is the id of a record (rec-...), of a generation (gen-...) or of a finding, as the report prints it. The
-    texts are confidential: they are printed on this terminal and nowhere else.
+    ITEM is the id of a record (rec-...), of a generation (gen-...) or of a finding, or a record's FILE:LINE, each as
+    the report prints it. The texts are confidential: they are printed on this terminal and nowhere else.
 
     With --prove, ITEM is any record, by id or as FILE:LINE, leaked or not. The proof shows whoever holds it that
     this record was audited, and nothing of the others: auditkit verify RUN --proof FILE.
@@ -77,21 +77,44 @@ def _prove(run: Path, item: str, out: Path | None, policy: Path | None, *, as_js
         facts = {"dataset": proof.dataset, "index": proof.index, "size": proof.size, "sha256": proof.record.sha256}
         click.echo(json.dumps({"proof": str(path), **facts}, indent=2))
         return
-    click.echo(
-        f"{path}: record {proof.index + 1:,} of {proof.size:,} of {proof.dataset}, SHA-256 {proof.record.sha256}"
-    )
+    place = f"record {proof.index + 1:,} of {proof.size:,} of {proof.dataset}"
+    click.echo(f"{path}: {place}, SHA-256 of the record {proof.record.sha256}")
     click.echo("It holds the record's text: give it only to whoever may read that.", err=True)
 
 
 def _find(report: AuditReport, item: str) -> list[Finding | BandExample]:
     """Of what the report prints: its findings, else the random pairs of its bands."""
+    from auditkit.auditing.declared_records import is_place
+
+    folders = {dataset.name: dataset.folder for dataset in report.datasets}
     found: list[Finding | BandExample] = [
-        f for f in report.findings if item in (f.id, f.record, f.generation, f.generation_id)
+        finding
+        for finding in report.findings
+        if item in (finding.id, finding.record, finding.generation, finding.generation_id)
+        or is_place(item, finding.file, finding.line, folders.get(finding.dataset) or finding.dataset)
     ]
     found = found or [pair for pair in report.figures.bands if item in (pair.record, pair.generation)]
     if not found:
         raise AuditkitError(
             f"no finding of this run is about {item!r}",
-            f"the report lists {len(report.findings)} of {report.findings_total} leaked records; give an id from there",
+            f"{_nearest(report, item)}the report lists {len(report.findings)} of {report.findings_total} leaked "
+            "records: give an id or FILE:LINE from there",
         )
     return found
+
+
+def _nearest(report: AuditReport, item: str) -> str:
+    """What was probably meant, of what the report prints."""
+    from pathlib import PurePosixPath
+
+    from auditkit.auditing.declared_records import nearly_same_id
+    from auditkit.policy.suggestions import nearest
+
+    ids = [one for finding in report.findings for one in (finding.record, finding.generation_id, finding.id)]
+    near: str | None = next((one for one in ids if nearly_same_id(one, item)), None)
+    file, colon, line = item.rpartition(":")
+    places = {PurePosixPath(finding.file).name for finding in report.findings}
+    if near is None and colon and PurePosixPath(file).name not in places:
+        name = nearest(PurePosixPath(file).name, places)
+        near = f"{name}:{line}" if name else None
+    return f"did you mean {near}? " if near else ""

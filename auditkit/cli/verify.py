@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from auditkit.auditing.proving import ProofCheck
     from auditkit.records import ModelIdentity
     from auditkit.signing.base import SealedPredicate
-    from auditkit.signing.verify import Verification
+    from auditkit.signing.verify import Required, Verification
 
 
 @click.command()
@@ -26,10 +26,17 @@ if TYPE_CHECKING:
 @click.option("--tsa-cert", type=click.Path(path_type=Path), metavar="PEM", help="The time stamp authority's.")
 @click.option("--model", type=click.Path(path_type=Path), help="The model that must be the audited one.")
 @click.option("--policy", type=click.Path(path_type=Path), metavar="FILE", help="The policy that must be the one run.")
-@click.option("--require", type=click.Choice(["pass"]), help="Also fail where the verdict is another.")
+@click.option(
+    "--require",
+    type=click.Choice(["pass", "unwaived-pass"]),
+    help="Also fail where the verdict is no pass, or one by waivers.",
+)
 @click.option("--approver", type=click.Path(path_type=Path), metavar="PUB", help="Who must have signed the waivers.")
 @click.option("--proof", type=click.Path(path_type=Path), metavar="FILE", help="A proof made by show --prove.")
-@click.option("--record", type=click.Path(path_type=Path), metavar="TEXT", help="The text that it must prove.")
+@click.option("--partial", is_flag=True, help="Accept a copy of a run without some of its files, redacted ones apart.")
+@click.option(
+    "--record", type=click.Path(path_type=Path), metavar="FILE", help="The record it must prove: a text file."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def verify(
     run: Path,
@@ -39,15 +46,18 @@ def verify(
     tsa_cert: Path | None,
     model: Path | None,
     policy: Path | None,
-    require: Literal["pass"] | None,
+    require: Required | None,
     approver: Path | None,
     proof: Path | None,
     record: Path | None,
+    partial: bool,
     as_json: bool,
 ) -> None:
     """Check a finished run: every digest, missing and extra files, signatures, event chain, and who signed what.
 
     Offline. Without --key the answer is at best "intact, signer unknown": anybody can sign with a key of their own.
+    A pass by waivers is a pass for --require pass, and none for --require unwaived-pass. A copy of a run that holds
+    its redacted files and the attestation is checked with --partial, a proof of a record too.
 
     \b
     Example:
@@ -56,6 +66,7 @@ def verify(
         --policy policy.yaml --require pass
       auditkit verify reports/support-bot-1.2-20261122T101500Z-1a2b3c4d \\
         --key auditkit.pub --proof record.proof.json --record record.txt
+      auditkit verify redacted-copy --key auditkit.pub --partial
 
     \b
     Exit codes: 0 everything holds; 1 something fails, each thing named;
@@ -72,6 +83,7 @@ def verify(
         require=require,
         approver=approver,
         tsa_certificate=tsa_cert,
+        partial=partial,
     )
     proven = _proven(run, proof, record)
     if as_json:
@@ -107,6 +119,8 @@ def _identity(model: Path | None, run: Path) -> ModelIdentity | None:
     """The digests of the model given, made in the way of the backend that the audit ran."""
     if model is None:
         return None
+    if not model.exists():
+        raise AuditkitError(f"{model}: there is no such model", "give the file or folder of the model that is to ship")
     backend = _audited_backend(run)
     if backend == "transformers":
         from auditkit.models.weights import identity
@@ -133,7 +147,7 @@ def _audited_backend(run: Path) -> str:
     from auditkit.signing.base import AUDIT, AUDIT_REDACTED
     from auditkit.signing.checks import AUDIT_LIMIT
     from auditkit.signing.files import read_bounded
-    from auditkit.signing.strict_json import parse
+    from auditkit.strict_json import parse
 
     told = run / AUDIT if (run / AUDIT).exists() else run / AUDIT_REDACTED  # all that a purge left
     try:
@@ -146,11 +160,14 @@ def _audited_backend(run: Path) -> str:
 def _as_data(found: Verification) -> dict[str, Any]:
     return {
         "ok": found.ok,
+        "intact": found.intact,
+        "unmet": [one.problem for one in found.unmet],
         "problems": found.problems,
         "signer": found.signer,
         "verdict": found.verdict,
         "notes": found.notes,
         "purged": found.purged,
+        "absent": found.absent,
         "statement": found.statement.model_dump(mode="json") if found.statement else None,
     }
 
@@ -161,33 +178,22 @@ def _as_text(run: Path, found: Verification) -> Iterator[str]:
     yield f"{visible(str(run))}: {_headline(found)}"
     yield from (f"  - {problem}" for problem in found.problems)
     if found.statement:
-        yield from (visible(line) for line in _facts(found.statement, found.ok or _short_of_a_pass(found)))
+        yield from (visible(line) for line in _facts(found.statement, found.intact))
     yield from (f"note: {note}" for note in found.notes)
 
 
 def _headline(found: Verification) -> str:
-    if _short_of_a_pass(found):
-        return f"intact, {_signer(found)}, but its verdict is no pass"
-    if not found.ok:
-        count = len(found.problems)
-        return f"NOT VERIFIED, {count} thing{'s' * (count > 1)} failed"
-    return f"intact, {_signer(found)}"
-
-
-def _signer(found: Verification) -> str:
-    if found.signer == "UNSIGNED":
-        return "UNSIGNED"
-    return "signer unknown" if found.signer == "unknown" else f"signed by {found.signer}"
-
-
-def _short_of_a_pass(found: Verification) -> bool:
-    """Whether everything holds but what --require asks of the verdict."""
-    return found.problems == (f"the verdict is {found.verdict}, not pass",)
+    """Whether the run is intact; then, apart from it, what was asked of it and is not so."""
+    if found.ok or not found.intact:
+        return found.integrity
+    return f"{found.integrity}, but {', and '.join(dict.fromkeys(one.words for one in found.unmet))}"
 
 
 def _facts(statement: SealedPredicate, ok: bool) -> Iterator[str]:
-    verdict = statement.verdict
-    yield f"verdict   {verdict.outcome}, arm {verdict.arm}{'' if ok else ' (claimed; do not rely on it)'}"
+    from auditkit.signing.waiver_checks import verdict_words
+
+    doubt = "" if ok else " (claimed; do not rely on it)"
+    yield f"verdict   {verdict_words(statement)}, arm {statement.verdict.arm}{doubt}"
     yield f"run       {statement.run_id}, finished {statement.finished}, auditkit {statement.auditkit_version}"
     yield f"policy    {statement.policy.name}, SHA-256 {statement.policy.sha256}"
     for model in statement.models:

@@ -13,11 +13,11 @@ from pathlib import Path
 from random import Random
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from auditkit.errors import AuditkitError, DataError, MissingExtraError, MitigationFailedError, RunError
 from auditkit.mitigations.base import Made, Place, WeightMitigation, Workshop
-from auditkit.mitigations.earlier_weights import ANOTHER, refuse_difference, refuse_other_weights, unchecked
+from auditkit.mitigations.earlier_weights import earlier, saved_as_declared
 from auditkit.mitigations.examples import (
     Example,
     check_files,
@@ -27,7 +27,7 @@ from auditkit.mitigations.examples import (
     recipe_examples,
 )
 from auditkit.mitigations.recipe import Recipe, resolved_path
-from auditkit.mitigations.saved_weights import Saved, read_facts, read_saved, save_weights
+from auditkit.mitigations.saved_weights import read_facts, save_weights
 from auditkit.mitigations.starting_point import starting_point
 from auditkit.models.base import ModelBackend
 from auditkit.records import Fact
@@ -40,7 +40,6 @@ from auditkit.training.seeds import seeded
 from auditkit.training.steps import Schedule, Trained
 
 WEIGHTS, UNDER_WAY = "weights", "training"
-NOT_OF_WEIGHTS = frozenset({"kind", "name", "attacker", "adaptive_samples", "weights", "recipe"})
 Epochs = Sequence[Sequence[Row]]
 
 
@@ -81,7 +80,7 @@ class TrainingMitigation(WeightMitigation, ABC):
     def check(self, candidate: ModelBackend) -> None:
         if self.weights:
             candidate.with_weights(Path(self.weights)).preflight(self.kind)
-            self._saved_as_declared(Path(self.weights))
+            saved_as_declared(Path(self.weights), self)
         else:
             check_files(self.recipe)
 
@@ -96,7 +95,7 @@ class TrainingMitigation(WeightMitigation, ABC):
 
     def make(self, workshop: Workshop) -> Made:
         if self.weights:
-            return self._earlier(Path(self.weights), workshop)
+            return earlier(Path(self.weights), self, workshop)
         folder = workshop.folder / WEIGHTS
         found = read_facts(folder)
         if found is None:
@@ -150,31 +149,6 @@ class TrainingMitigation(WeightMitigation, ABC):
         written = {system: self.row(tokenizer, example, system) for system in set(example.each_time)}
         return [written[system] for system in example.each_time]
 
-    def _earlier(self, folder: Path, workshop: Workshop) -> Made:
-        saved = self._saved_as_declared(folder)
-        refuse_other_weights(folder, saved, workshop)
-        return Made(workshop.candidate.with_weights(folder), (*saved.facts, *unchecked(saved, workshop)))
-
-    def _saved_as_declared(self, folder: Path) -> Saved:
-        """What was said of the weights when they were saved, where that is what the policy says.
-
-        Raises:
-            MitigationFailedError: another mitigation made them, or the same with other parameters.
-        """
-        saved = read_saved(folder)
-        refuse_difference(folder, "kind", saved.kind, self.kind)
-        try:
-            was = type(self).model_validate({"kind": self.kind, **saved.parameters})
-        except ValidationError:
-            raise MitigationFailedError(f"{folder}: its parameters are none of {self.kind}", ANOTHER) from None
-        for name in type(self).model_fields.keys() - NOT_OF_WEIGHTS - self.not_of_weights:
-            refuse_difference(folder, name, getattr(was, name), getattr(self, name))
-        if "recipe" in self.model_fields_set:
-            then, now = was._parameters()["recipe"], self._parameters()["recipe"]
-            for name in now:
-                refuse_difference(folder, f"recipe.{name}", then[name], now[name])
-        return saved
-
     def _trained(self, workshop: Workshop, folder: Path) -> tuple[Fact, ...]:
         examples, said = self.examples(workshop)
         workshop.tell("opening the weights", 0, 1)
@@ -194,7 +168,7 @@ class TrainingMitigation(WeightMitigation, ABC):
             self.dressed(tokenizer, workshop),
             kind=self.kind,
             summary=self.summary,
-            parameters=self._parameters(),
+            parameters=self.written_parameters(),
             facts=facts,
             base=start,
             data=counts(examples),
@@ -240,7 +214,7 @@ class TrainingMitigation(WeightMitigation, ABC):
             Fact("loss after", after, "on the same rows"),
         )
 
-    def _parameters(self) -> dict[str, Any]:
+    def written_parameters(self) -> dict[str, Any]:
         """As the policy gives them; of paths only the file's name, for a card travels with its weights."""
         given = self.model_dump(mode="json", exclude={"kind", "name", "attacker", "weights"})
         recipe = given["recipe"]

@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 from auditkit.errors import Problem
 from auditkit.policy.suggestions import did_you_mean, known_keys, one_of, section_class
 from auditkit.policy.yaml_source import Document, Keys, dotted, shown
+from auditkit.registry import BUILT_IN, plugin_class
 
 _EMPTY_GATE = "an audit without a rule has no verdict; for example - {metric: adjusted_coverage, max: 0.01}"
 _ENVIRONMENT = (
@@ -139,7 +140,16 @@ def _parent(keys: Keys) -> str:
 def _unknown_key(complaint: _Complaint, data: Any) -> tuple[str, str]:
     keys = complaint.keys
     key = str(keys[-1])
-    return f"`{dotted(keys)}`: unknown key {shown(key)}", did_you_mean(key, known_keys(keys[:-1], data))
+    hint = _of_another_backend(keys, key) or did_you_mean(key, known_keys(keys[:-1], data))
+    return f"`{dotted(keys)}`: unknown key {shown(key)}", hint
+
+
+def _of_another_backend(keys: Keys, key: str) -> str:
+    """A hint where a model's key is one of other backends."""
+    if len(keys) != 3 or keys[0] != "models":
+        return ""
+    takers = [kind for kind in BUILT_IN["models"] if key in plugin_class("models", kind).model_fields]
+    return f"it is a key of the backend {', '.join(takers)} alone" if takers else ""
 
 
 def _unknown_kind(complaint: _Complaint, _data: Any) -> tuple[str, str]:
@@ -173,6 +183,8 @@ def _wrong_form(complaint: _Complaint, _data: Any) -> tuple[str, str]:
         return f"{complaint.name} should name an environment variable, as env:NAME, and does not", _ENVIRONMENT
     if str(complaint.context["pattern"]).startswith("^["):
         return f"{complaint.name} may hold letters, digits, '.', '_' and '-', and is {_echo(complaint)}", ""
+    if str(complaint.context["pattern"]).startswith("^https?:"):
+        return f"{complaint.name} should be an address such as https://tsa.example.com, and is {_echo(complaint)}", ""
     return f"{complaint.name} should have the form {complaint.context['pattern']}, and is {_echo(complaint)}", ""
 
 

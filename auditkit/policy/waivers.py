@@ -22,8 +22,7 @@ def with_waivers(
     """
     if not declared:
         return verdict, []
-    force = [one for one in declared if one.state == "in force"]
-    rules = [_weighed(result, force, leaked) if result.outcome == "fail" else result for result in verdict.rules]
+    rules = [_weighed(result, declared, leaked) if result.outcome == "fail" else result for result in verdict.rules]
     told = [_told(one, rules) for one in declared]
     return verdict.model_copy(update={"rules": rules, "outcome": overall(rules)}), told
 
@@ -39,8 +38,27 @@ def in_words(one: DeclaredWaiver) -> str:
     return f"waived by {one.waiver.who} until {one.waiver.expires} (waiver {one.number}): {one.waiver.reason}"
 
 
-def _weighed(result: RuleResult, force: Sequence[DeclaredWaiver], leaked: Leaked) -> RuleResult:
-    """A failed rule: waived as a rule, or record by record, or failed as before."""
+def _weighed(result: RuleResult, declared: Sequence[DeclaredWaiver], leaked: Leaked) -> RuleResult:
+    """A failed rule: waived as a rule, or record by record, or failed as before, and which waivers did not help."""
+    force = [one for one in declared if one.state == "in force"]
+    found = _in_force(result, force, leaked)
+    idle = [one for one in declared if one.state != "in force" and _is_about(one, result)]
+    if found.outcome == "waived" or not idle:
+        return found
+    states = ", ".join(f"waiver {one.number} is {_STATES.get(one.state, one.state)}" for one in idle)
+    return _noted(found, f"Not waived: {states}.")
+
+
+_STATES = {
+    "other model": "for another model",
+    "other policy": "for another policy",
+    "unsigned": "not signed",
+    "bad signature": "not validly signed by the approver",
+}
+
+
+def _in_force(result: RuleResult, force: Sequence[DeclaredWaiver], leaked: Leaked) -> RuleResult:
+    """As the waivers in force leave it."""
     about = [one for one in force if _is_about(one, result)]
     value = result.estimate.value if result.estimate else None
     holding = [one for one in about if one.waiver.rule and one.waiver.rule.holds_at(value)]
@@ -75,17 +93,9 @@ def _by_records(result: RuleResult, force: Sequence[DeclaredWaiver], leaked: Lea
 
 def _waived(result: RuleResult, by: Sequence[DeclaredWaiver], before: str = "") -> RuleResult:
     words = "; ".join(in_words(one) for one in by[:3]) + (f"; and {len(by) - 3} more" if len(by) > 3 else "")
-    reason = f"{before}{words.rstrip('.')}. {_figure(result)}"
+    reason = f"{before}{words.rstrip('.')}. The figure stays above its limit."
     numbers = sorted(one.number for one in by)
     return result.model_copy(update={"outcome": "waived", "reason": reason, "waivers": numbers})
-
-
-def _figure(result: RuleResult) -> str:
-    """A rule that failed has a figure and an interval; the waiver changes neither."""
-    estimate = result.estimate
-    assert estimate is not None, "without a figure nothing fails"
-    interval = f"{estimate.low:.4g} to {estimate.high:.4g}"
-    return f"The figure stays {estimate.value:.4g} ({interval}), where at most {result.limit:g} is allowed."
 
 
 def _noted(result: RuleResult, note: str) -> RuleResult:
@@ -97,6 +107,7 @@ _NOTES = {
     "not yet valid": "It is valid from {issued} only, so that it counts for nothing.",
     "other model": "It is bound to another model, so that it counts for nothing.",
     "other policy": "The file is for another policy, so that it counts for nothing.",
+    "unsigned": "The file is UNSIGNED, so that it counts for nothing.",
     "bad signature": "The file is not validly signed by the approver, so that it counts for nothing.",
 }
 

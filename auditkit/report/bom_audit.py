@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from auditkit.report.base import AuditReport, RuleResult
+from auditkit.report.copies import copy_sentence
 from auditkit.report.safe_text import safe_line
 
 
@@ -30,6 +31,7 @@ def audit_properties(report: AuditReport) -> list[dict[str, str]]:
             "audit:policy": report.policy.name,
             "audit:policy-sha256": report.policy.sha256,
             "audit:leaked-records": str(report.findings_total),
+            "audit:copy": copy_sentence(report),
             "audit:attestation": "attestation.dsse.json, in the run folder: an in-toto statement over every file",
         }
     )

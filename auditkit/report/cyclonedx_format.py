@@ -36,6 +36,7 @@ class CyclonedxFormat(ReportFormat):
     """A bill of materials of the audited models and datasets, for those who keep one of everything that ships."""
 
     kind: Literal["cyclonedx"] = "cyclonedx"
+    textless = (FILE_NAME,)
 
     def write(self, report: AuditReport, folder: Path) -> list[Path]:
         """Write bom.cdx.json."""

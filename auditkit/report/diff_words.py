@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
+
 from auditkit.records import Estimate
 from auditkit.report import formatting
 from auditkit.report.base import RuleOutcome
@@ -92,7 +94,8 @@ def basis(line: Compared) -> str:
     if line.pairing == "none":
         return line.why
     how = "paired by generation" if line.pairing == "paired" else "independent"
-    return f"{how}: {line.why}" if line.why else how
+    said = f"{how}: {line.why}" if line.why else how
+    return said if line.decides or not line.gate else f"{said}; it decides nothing"
 
 
 def corrected(line: Compared) -> str:
@@ -154,5 +157,5 @@ def runs_in_words(diff: Diff) -> list[tuple[str, str, str]]:
         ("Weights, SHA-256", first.model_sha256[:16], second.model_sha256[:16]),
         ("Evidence", first.integrity, second.integrity),
     ]
-    notes = [("Note", " ".join(first.notes), " ".join(second.notes))]
-    return rows + (notes if first.notes or second.notes else [])
+    pairs = zip_longest(first.notes, second.notes, fillvalue="")
+    return rows + [("" if number else "Note", *pair) for number, pair in enumerate(pairs)]

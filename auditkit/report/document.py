@@ -13,6 +13,7 @@ from auditkit.report import formatting, history_words, printing, wording
 from auditkit.report.arm_figures import baseline_of, shown_arm
 from auditkit.report.attacker import attacker_rows
 from auditkit.report.base import AuditReport, RuleResult
+from auditkit.report.copies import copy_sentence
 from auditkit.report.definitions import definition, metric_definitions, term_definitions, title
 from auditkit.report.direction import direction, runs_right_to_left, text_of
 from auditkit.report.model_words import ignored_words, manifest_words, signature_words
@@ -21,6 +22,7 @@ from auditkit.report.page_security import content_policy, page_margin
 from auditkit.report.pairs import Cut, shown_bands, shown_findings
 from auditkit.report.redaction import redact
 from auditkit.report.repeating import extras
+from auditkit.report.rule_words import altered_words
 from auditkit.report.safe_text import left_out, safe_literal
 from auditkit.report.shown_mitigations import shown_mitigations
 from auditkit.report.shown_probes import cell, shown_probes
@@ -177,12 +179,14 @@ def _words(report: AuditReport) -> dict[str, str]:
     means, means_not = wording.meaning(report)
     return {
         "outcome": wording.outcome_words(report),
+        "box": wording.outcome_kind(report),
         "verdict": wording.verdict_sentence(report),
         "subject": wording.subject_sentence(report),
         "found": wording.found_sentence(report),
         "means": means,
         "means_not": means_not,
         "signature": wording.signature_sentence(report),
+        "rendered_again": copy_sentence(report),
         "history": history_words.answer(report),
         "reach": history_words.REACH,
         "auditor": history_words.auditor(report),
@@ -285,4 +289,5 @@ _FILTERS: dict[str, Any] = {
     "manifest_words": manifest_words,
     "ignored_words": ignored_words,
     "waiver_outcome": outcome_sentence,
+    "altered_words": altered_words,
 }

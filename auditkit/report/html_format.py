@@ -7,6 +7,7 @@ from typing import Literal
 
 from auditkit.files import write_bytes
 from auditkit.report.base import AuditReport, ReportFormat
+from auditkit.report.redaction import twins
 
 FULL, REDACTED = "report.html", "report.redacted.html"
 
@@ -15,6 +16,7 @@ class HtmlFormat(ReportFormat):
     """Self-contained pages for a browser, at any width, light or dark."""
 
     kind: Literal["html"] = "html"
+    textless = (REDACTED,)
 
     def write(self, report: AuditReport, folder: Path) -> list[Path]:
         """Write the full page (not of a report that is redacted already) and the redacted one."""
@@ -22,6 +24,5 @@ class HtmlFormat(ReportFormat):
 
         return [
             write_bytes(folder / name, render(report, SCREEN, redacted).encode())
-            for name, redacted in ((FULL, False), (REDACTED, True))
-            if redacted or not report.redacted
+            for name, redacted in twins(report, FULL, REDACTED)
         ]

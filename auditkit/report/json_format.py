@@ -6,20 +6,22 @@ it then.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 import rfc8785
 from pydantic import ValidationError
 
+from auditkit import strict_json
 from auditkit.errors import AuditkitError
-from auditkit.files import write_bytes
+from auditkit.files import read_plain, write_bytes
 from auditkit.report.base import AuditReport, ReportFormat
 from auditkit.report.migrations import migrated
 from auditkit.report.redaction import redact
 
 FILE_NAME, REDACTED = "audit.json", "audit.redacted.json"
+LARGEST_FILE = 512 << 20  # bytes: as much as `verify` reads
+DEEPEST = 64
 LARGEST_INTEGER = 2**53 - 1  # RFC 8785 has no other numbers than IEEE doubles
 
 
@@ -27,6 +29,7 @@ class JsonFormat(ReportFormat):
     """Canonical JSON: the same report gives the same bytes everywhere."""
 
     kind: Literal["json"] = "json"
+    textless = (REDACTED,)
 
     def write(self, report: AuditReport, folder: Path) -> list[Path]:
         """Write audit.json (not of a report that is redacted already) and audit.redacted.json.
@@ -67,18 +70,21 @@ def load(path: Path) -> AuditReport:
     """Read an audit.json of this schema version, or of an earlier one (``migrations``).
 
     Raises:
-        AuditkitError: no such file, not JSON, or not a report of a schema version that this auditkit knows.
+        AuditkitError: no such file, no ordinary one, over LARGEST_FILE bytes, not JSON of one reading (a key twice, a
+            number that is none, lists in lists beyond DEEPEST), or no report of a schema version that we know.
     """
     try:
-        content = json.loads(path.read_bytes(), parse_constant=_refuse_constant)
-    except OSError as error:
+        content = strict_json.parse(_read(path))
+    except ValueError as error:
         raise AuditkitError(
-            f"cannot read {path}: {error.strerror or error}", "give a run folder with audit.json"
+            f"{path} is not JSON: {str(error)[:120]}", "the file is damaged: take it from a copy of the run"
         ) from error
-    except (ValueError, RecursionError) as error:
-        raise AuditkitError(f"{path} is not JSON", "the file is damaged: take it from a copy of the run") from error
     if not isinstance(content, dict):
         raise AuditkitError(f"{path} is not an audit report", "give a run folder with audit.json")
+    if _is_deeper(content, DEEPEST):
+        raise AuditkitError(
+            f"{path} is not an audit report: nested over {DEEPEST} levels deep", "take it from a copy of the run"
+        )
     try:
         content = migrated(content)
     except AuditkitError as error:
@@ -98,5 +104,24 @@ def _validated(content: dict[str, Any], path: Path) -> AuditReport:
         ) from None
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
+def _read(path: Path) -> bytes:
+    try:
+        content = read_plain(path, LARGEST_FILE)
+    except OSError as error:
+        raise AuditkitError(
+            f"cannot read {path}: {error.strerror or error}", "give a run folder with audit.json"
+        ) from error
+    if len(content) > LARGEST_FILE:
+        raise AuditkitError(f"{path} is over {LARGEST_FILE >> 20} MiB", "no run writes such: take it from a copy of it")
+    return content
+
+
+def _is_deeper(content: dict[str, Any], levels: int) -> bool:
+    """Whether lists and objects stand in each other beyond so many levels."""
+    layer: list[Any] = [content]
+    for _ in range(levels):
+        held = (item.values() if isinstance(item, dict) else item for item in layer)
+        layer = [item for items in held for item in items if isinstance(item, dict | list)]
+        if not layer:
+            return False
+    return True

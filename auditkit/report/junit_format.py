@@ -14,6 +14,7 @@ from typing import Literal
 from auditkit.files import write_bytes
 from auditkit.report import formatting
 from auditkit.report.base import AuditReport, ReportFormat, RuleResult
+from auditkit.report.copies import copy_sentence
 from auditkit.report.definitions import title
 from auditkit.report.safe_text import safe_line
 
@@ -27,6 +28,7 @@ class JunitFormat(ReportFormat):
     """Test results for CI: a failed rule is a failure, an undecided one an error, a waived one is skipped."""
 
     kind: Literal["junit"] = "junit"
+    textless = (FILE_NAME,)
 
     def write(self, report: AuditReport, folder: Path) -> list[Path]:
         """Write results.junit.xml."""
@@ -69,6 +71,7 @@ def _properties(report: AuditReport) -> ET.Element:
         "auditkit.arm": report.verdict.arm,
         "auditkit.policy.sha256": report.policy.sha256,
         **{f"auditkit.model.{model.role}.sha256": model.sha256 for model in report.models},
+        **({"auditkit.copy": said} if (said := copy_sentence(report)) else {}),
     }
     found = ET.Element("properties")
     for name, value in facts.items():

@@ -10,6 +10,7 @@ from typing import Literal
 from auditkit.files import write_bytes
 from auditkit.report import formatting, history_words, wording
 from auditkit.report.base import AuditReport, Finding, ReportFormat, RuleResult
+from auditkit.report.copies import copy_sentence
 from auditkit.report.definitions import title
 from auditkit.report.markdown_text import code, prose
 from auditkit.report.places import place_of
@@ -27,6 +28,7 @@ class MarkdownFormat(ReportFormat):
     """A summary for a pull request; `auditkit run` also appends it to $GITHUB_STEP_SUMMARY, where that is set."""
 
     kind: Literal["markdown"] = "markdown"
+    textless = (FILE_NAME,)
 
     def write(self, report: AuditReport, folder: Path) -> list[Path]:
         """Write summary.md."""
@@ -46,12 +48,11 @@ def summary(report: AuditReport) -> str:
 
 
 def _head(report: AuditReport) -> str:
-    outcome = report.verdict.outcome
-    labels = [] if report.signature.signed else ["UNSIGNED"]
-    labels += [code(report.signature.label, 40)] if report.signature.label else []
-    sign, word = wording.OUTCOME_SIGNS[outcome], wording.outcome_words(report)
+    found = wording.signature_labels(report)
+    labels = [code(label, 40) if label == report.signature.label else label for label in found]
+    sign, word = wording.OUTCOME_SIGNS[wording.outcome_kind(report)], wording.outcome_words(report)
     heading = " · ".join([f"## {sign} {word}: {code(report.policy.name, 100)}", *labels])
-    said = [wording.verdict_sentence(report), *filter(None, [history_words.answer(report)])]
+    said = [wording.verdict_sentence(report), *filter(None, [history_words.answer(report), copy_sentence(report)])]
     return "\n\n".join([heading, *(prose(sentence, 1000) for sentence in said), _subject(report)])
 
 
@@ -117,7 +118,8 @@ def _reproduce(report: AuditReport) -> str:
     told = "\n".join(f"    {safe_line(shlex.join(['auditkit', *command]), 1000)}" for command in commands)
     digests = [f"policy {code(report.policy.sha256)}"]
     digests += [f"{code(model.role)} {code(model.sha256)}" for model in report.models]
-    return f"### How to reproduce it\n\n{told}\n\nSHA-256 of the {', of the '.join(digests)}; seed {report.seed}."
+    of = ", of the ".join(digests)
+    return f"### How to reproduce it\n\n{told}\n\nSHA-256 of the {of}; all random draws begin with seed {report.seed}."
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -54,7 +54,7 @@ _UNTOLD = frozenset(
     {
         *("migration", "redacted", "run.blind", "policy.file", "datasets.folder", "verdict.rules.line"),
         *("waivers", "waiver_file", "verdict.rules.waivers", "findings.waived"),  # nothing could be waived then
-        "signature.timestamp_host",
+        *("signature.timestamp_host", "rendered_again"),
     }
 )
 

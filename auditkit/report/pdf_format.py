@@ -14,6 +14,7 @@ from auditkit.errors import AuditkitError
 from auditkit.files import write_bytes
 from auditkit.report.base import AuditReport, ReportFormat
 from auditkit.report.paper_layout import load_weasyprint
+from auditkit.report.redaction import twins
 
 FULL, REDACTED = "report.pdf", "report.redacted.pdf"
 
@@ -24,6 +25,7 @@ class PdfFormat(ReportFormat):
     """Paged reports for print and for signing."""
 
     kind: Literal["pdf"] = "pdf"
+    textless = (REDACTED,)
 
     def missing(self) -> str | None:
         """ "pdf" where WeasyPrint is not installed."""
@@ -39,9 +41,7 @@ class PdfFormat(ReportFormat):
         from auditkit.report.document import PAPER, render
 
         load_weasyprint()
-        wanted = [
-            (name, redacted) for name, redacted in ((FULL, False), (REDACTED, True)) if redacted or not report.redacted
-        ]
+        wanted = twins(report, FULL, REDACTED)
         with ExitStack() as layouts:
             children = [layouts.enter_context(_layout()) for _ in wanted]
             # The first is laid out while the second is still being rendered.

@@ -40,7 +40,7 @@ _GROUNDS: tuple[tuple[Standing, str], ...] = (
     ("unknown", "Not known to be viable"),
     ("meaningless", "Means nothing against this attacker"),
 )
-_SETTLES = "More controls with answers (utility.records) would narrow what they cost and settle it."
+_SETTLES = "Measuring what they cost on more controls with answers would narrow it, and settle it."
 
 
 def recommend(arms: Sequence[Arm], changes: Sequence[Change], outcomes: Mapping[str, Outcome]) -> Recommendation:

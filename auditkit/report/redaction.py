@@ -28,6 +28,12 @@ LEAST_BARRED = 24  # characters: of a shorter text no bar is drawn, nor beside o
 PLACES = 2  # decimals of a score: whoever has the model could hold a guess against all of them
 FIGURES = 2  # significant figures of what a probe says of one record, for the same reason
 SHARED, DIFFERS = "█", "░"
+# What stands in place of a text once it is redacted: bars and small numbers, nothing else.
+_BARS = re.compile(
+    rf"(?:[{SHARED}{DIFFERS}]{{1,{CELLS}}}\n)?\d{{1,3}}(?:,\d{{3}}){{0,2}} characters(?:, 1?\d{{1,2}}% of them shared)?"
+    r"(?:; longest shared span \d{1,3}(?:,\d{3}){0,2})?"
+)
+_LENGTH = re.compile(r"\d{1,3}(?:,\d{3}){0,2} characters?")
 _WORD = re.compile(r"[a-z0-9_.:/@+-]{0,100}")  # a kind, a number, a digest, a path: no literal text
 # Of parameters whose value may quote text, whatever it looks like.
 LITERAL_NAMES = re.compile(r"prefix|text|instruction|prompt|message|marker|template|separator|literal|refusal|turn")
@@ -36,21 +42,19 @@ LITERAL_NAMES = re.compile(r"prefix|text|instruction|prompt|message|marker|templ
 def redact(report: AuditReport) -> AuditReport:
     """The same report with the texts of records and generations replaced by span bars and lengths.
 
-    What the policy, the chat template and auditkit itself say stays: none of it is data under audit. A report that is
-    redacted already is given back as it is.
+    What the policy, the chat template and auditkit itself say stays: none of it is data under audit. A report that
+    says that it is redacted is not believed: what is no bar or length in it goes, and what is one stays as it is.
     """
-    if report.redacted:
-        return report
-    bands = [_redacted_pair(band) for band in report.figures.bands]
+    bands = [_redacted_pair(band, report.redacted) for band in report.figures.bands]
     scatters = [_redacted_scatter(scatter) for scatter in report.figures.scatters]
     figures = report.figures.model_copy(update={"bands": bands, "scatters": scatters})
-    findings = [_redacted_finding(finding) for finding in report.findings]
+    findings = [_redacted_finding(finding, report.redacted) for finding in report.findings]
     attribution = _redacted_tags(report.attribution) if report.attribution else None
     # The lock may quote texts, by the hand of whoever wrote the policy; it stands beside, signed.
     policy = report.policy.model_copy(update={"text": ""})
     parts = {"findings": findings, "figures": figures, "attribution": attribution, "policy": policy}
     parts |= {
-        "arms": [_redacted_arm(arm) for arm in report.arms],
+        "arms": [_redacted_arm(arm, report.redacted) for arm in report.arms],
         "probes": [_redacted_probe(probe) for probe in report.probes],
         "run": report.run.model_copy(update={"blind": ""}),  # it blinds the digests of the full reports
         "redacted": True,
@@ -58,9 +62,19 @@ def redact(report: AuditReport) -> AuditReport:
     return report.model_copy(update=parts)
 
 
-def _redacted_pair(pair: BandExample) -> BandExample:
-    texts = _bars(pair, *differences(pair.record_text, pair.generation_text))
+def twins(report: AuditReport, full: str, redacted: str) -> list[tuple[str, bool]]:
+    """The files that a format writes, and whether each is redacted: of a report without texts the second alone."""
+    return [(redacted, True)] if report.redacted else [(full, False), (redacted, True)]
+
+
+def _redacted_pair(pair: BandExample, already: bool) -> BandExample:
+    barred = already and _is_barred(pair)
+    texts = {} if barred else _bars(pair, *differences(pair.record_text, pair.generation_text))
     return pair.model_copy(update={**texts, **_coarse_scores(pair)})
+
+
+def _is_barred(pair: Finding | BandExample) -> bool:
+    return bool(_BARS.fullmatch(pair.record_text) and _BARS.fullmatch(pair.generation_text))
 
 
 def _coarse_scores(pair: Finding | BandExample) -> dict[str, float]:
@@ -106,10 +120,11 @@ def _coarse(value: float) -> float:
     return float(f"{value:.{FIGURES}g}")
 
 
-def _redacted_finding(finding: Finding) -> Finding:
+def _redacted_finding(finding: Finding, already: bool) -> Finding:
     """Where its spans begin would let a guess be confirmed to the letter: bars and the longest span's length stay."""
-    texts = _bars(finding, *finding_differences(finding))
-    if finding.spans:
+    barred = already and _is_barred(finding)
+    texts = {} if barred else _bars(finding, *finding_differences(finding))
+    if finding.spans and not barred:
         texts["record_text"] += f"; longest shared span {finding.spans[0].length:,}"
     # Its number would tell, to whoever has the model, which generation to make again and hold a guess against.
     # The attack's name alone stays.
@@ -145,18 +160,19 @@ def _redacted_tags(attribution: Attribution) -> Attribution:
     return attribution.model_copy(update={"groups": groups, "removals": removals})
 
 
-def _redacted_arm(arm: Arm) -> Arm:
+def _redacted_arm(arm: Arm, already: bool) -> Arm:
     """Parameters may quote literal text (a prefix, a marker, an instruction): its length stands for it."""
-    return arm.model_copy(
-        update={"parameters": {name: _lengths(value, name) for name, value in arm.parameters.items()}}
-    )
+    parameters = {name: _lengths(value, name, already) for name, value in arm.parameters.items()}
+    return arm.model_copy(update={"parameters": parameters})
 
 
-def _lengths(value: Any, name: str) -> Any:
+def _lengths(value: Any, name: str, already: bool) -> Any:
     if isinstance(value, Mapping):
-        return {key: _lengths(item, f"{name}.{key}") for key, item in value.items()}
+        return {key: _lengths(item, f"{name}.{key}", already) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_lengths(item, name) for item in value]
+        return [_lengths(item, name, already) for item in value]
+    if already and isinstance(value, str) and _LENGTH.fullmatch(value):
+        return value
     if not isinstance(value, str) or (_WORD.fullmatch(value) and not LITERAL_NAMES.search(name)):
         return value
     return f"{len(value):,} character{'' if len(value) == 1 else 's'}"

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
@@ -15,6 +17,7 @@ from urllib.parse import quote
 from auditkit.files import write_bytes
 from auditkit.report import formatting
 from auditkit.report.base import AuditReport, Finding, ReportFormat, RuleResult
+from auditkit.report.copies import copy_properties
 from auditkit.report.definitions import title
 from auditkit.report.places import place_of
 from auditkit.report.safe_text import safe_line, safe_tree
@@ -40,6 +43,7 @@ class SarifFormat(ReportFormat):
     """Code-scanning results: one for each leaked record, one for each rule that did not pass."""
 
     kind: Literal["sarif"] = "sarif"
+    textless = (FILE_NAME,)
 
     def write(self, report: AuditReport, folder: Path) -> list[Path]:
         """Write results.sarif."""
@@ -49,9 +53,13 @@ class SarifFormat(ReportFormat):
 
 def _log(report: AuditReport) -> dict[str, Any]:
     metrics = sorted({rule.metric for rule in report.verdict.rules})
-    open_rules = [rule for rule in report.verdict.rules if rule.outcome != "pass"]
+    numbers = _numbers(report.verdict.rules)
     results = [
-        *(_rule_result(rule, 1 + metrics.index(rule.metric), report) for rule in open_rules),
+        *(
+            _rule_result(rule, 1 + metrics.index(rule.metric), number, report)
+            for rule, number in zip(report.verdict.rules, numbers, strict=True)
+            if rule.outcome != "pass"
+        ),
         *(_finding_result(finding, report) for finding in report.findings),
     ]
     run = {
@@ -73,6 +81,7 @@ def _log(report: AuditReport) -> dict[str, Any]:
             "outcome": report.verdict.outcome,
             "findings_total": report.findings_total,
             "rules": [_told(rule) for rule in report.verdict.rules],
+            **copy_properties(report),
         },
         "columnKind": "unicodeCodePoints",
         "results": results[:MOST_RESULTS],
@@ -84,9 +93,28 @@ def _told(rule: RuleResult) -> dict[str, str]:
     return {"rule": safe_line(rule.rule), "dataset": safe_line(rule.dataset), "outcome": rule.outcome}
 
 
-def _rule_result(rule: RuleResult, place: int, report: AuditReport) -> dict[str, Any]:
+def _target(rule: RuleResult) -> tuple[str, ...]:
+    """What a rule puts a limit on."""
+    return rule.metric, rule.attack, rule.dataset, rule.view, rule.arm
+
+
+def _numbers(rules: Sequence[RuleResult]) -> list[int]:
+    """Of the rules on one target the strictest is 1, the next 2, and so on: one that passed is counted too.
+
+    A limit that is moved leaves the finding what it was; two limits on one target are two findings, in every run.
+    """
+    strictest_first = sorted(range(len(rules)), key=lambda place: rules[place].limit)
+    seen: Counter[tuple[str, ...]] = Counter()
+    numbers = [0] * len(rules)
+    for place in strictest_first:
+        seen[_target(rules[place])] += 1
+        numbers[place] = seen[_target(rules[place])]
+    return numbers
+
+
+def _rule_result(rule: RuleResult, place: int, number: int, report: AuditReport) -> dict[str, Any]:
     """A rule on a dataset that did not pass, at its line of the policy; a waived one is a suppressed result."""
-    fingerprint = _fingerprint(rule.metric, rule.attack, rule.dataset, rule.view, rule.arm)
+    fingerprint = _fingerprint(*_target(rule), *([str(number)] if number > 1 else []))
     text = (
         f"{rule.outcome}: {title(rule.metric)} of {rule.attack} on {rule.dataset} ({rule.view} view) is "
         f"{formatting.estimate_value(rule.estimate)}, 95 % interval {formatting.interval(rule.estimate)}, limit "

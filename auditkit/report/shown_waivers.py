@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from auditkit.report.base import AuditReport, DeclaredWaiver
+from auditkit.report import formatting
+from auditkit.report.base import AuditReport, DeclaredWaiver, Waiver
+from auditkit.report.rule_words import target_words
 from auditkit.report.safe_text import safe_line
 
 PAGE_ONE_WAIVERS = 3
@@ -20,7 +22,7 @@ def page_one_waivers(report: AuditReport) -> list[str]:
     turned = {number for rule in report.verdict.rules if rule.outcome == "waived" for number in rule.waivers}
     counted = [one for one in report.waivers if one.number in turned]
     shown = [
-        f"Waiver {one.number}, by {one.waiver.who} until {one.waiver.expires}, for {one.waiver.subject}: "
+        f"Waiver {one.number}, by {one.waiver.who} until {one.waiver.expires}, for {subject_words(one.waiver)}: "
         f"{safe_line(one.waiver.reason, PAGE_ONE_REASON)}"
         for one in counted[:PAGE_ONE_WAIVERS]
     ]
@@ -30,8 +32,19 @@ def page_one_waivers(report: AuditReport) -> list[str]:
 
 def _line(one: DeclaredWaiver) -> str:
     waiver = one.waiver
-    said = f"{one.number}, {one.state}: {waiver.subject}, by {waiver.who} until {waiver.expires}: {waiver.reason}"
+    by = f"by {waiver.who} until {waiver.expires}: {waiver.reason}"
+    said = f"{one.number}, {one.state}: {subject_words(waiver)}, {by}"
     return f"{said.rstrip('.')}. {outcome_sentence(one)}"
+
+
+def subject_words(waiver: Waiver) -> str:
+    """What a waiver is for, as a reader of page one knows it."""
+    rule = waiver.rule
+    if rule is None:
+        return waiver.subject
+    bound = f", up to {formatting.value(rule.metric, rule.at_most)}" if rule.at_most is not None else ""
+    limit = formatting.value(rule.metric, rule.max)
+    return f"{target_words(rule.metric, rule.attack, rule.dataset, rule.view)} above {limit}{bound}"
 
 
 def outcome_sentence(one: DeclaredWaiver) -> str:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 
 from auditkit.report.base import AuditReport, Calibration
 from auditkit.report.definitions import title
 from auditkit.report.formatting import count, percent
+from auditkit.report.rule_words import target_words
 from auditkit.report.wording import listing
 
 _UNFINISHED = {"length": "cut at the largest number of tokens", "empty": "empty", "failed": "failed"}
 MOST_OF_A_KIND = 40  # rows; the rest is counted
+MOST_IN_A_ROW = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +43,38 @@ def skipped(report: AuditReport, findings_shown: int | None = None) -> list[Skip
         "Rules": _rules(report),
         "These pages": _pages(report, findings_shown),
     }
-    return [row for part, found in parts.items() for row in _bounded(part, list(dict.fromkeys(found)))]
+    return [row for part, found in parts.items() for row in _bounded(part, _merged(found))]
 
 
 _Reason = tuple[str, str]
+
+
+def _merged(found: Iterable[_Reason]) -> list[_Reason]:
+    """Things that were left out for one reason are one row; in which figure the reasons differ is told of each.
+
+    What is counted keeps a row of its own: of two counts in one row nobody could tell whether they are one.
+    """
+    alike: dict[tuple[str, str], dict[str, str]] = {}  # reason, and what was counted -> what -> the figure
+    for what, why in found:
+        reason, _, figure = why.partition("; ")
+        alike.setdefault((reason, what if what[:1].isdigit() else ""), {})[what] = figure
+    return [(_together(list(each)), _reason(reason, list(each.values()))) for (reason, _), each in alike.items()]
+
+
+def _reason(reason: str, figures: list[str]) -> str:
+    if len(set(figures)) > 1:
+        return f"{reason}; in this order: {'; '.join(figure or 'no figure' for figure in figures[:MOST_IN_A_ROW])}"
+    return "; ".join(filter(None, [reason, figures[0]]))
+
+
+def _together(what: list[str]) -> str:
+    """What several have in common at their beginning is said once."""
+    first, *others = what
+    alike = takewhile(lambda letters: len(set(letters)) == 1, zip(*what, strict=False))
+    shared, of, _ = "".join(letters[0] for letters in alike).rpartition(" of ")
+    start = len(shared) + len(of)
+    more = [f"{count(len(what) - MOST_IN_A_ROW)} more"] if len(what) > MOST_IN_A_ROW else []
+    return "; ".join([first, *(other[start:] for other in others[: MOST_IN_A_ROW - 1]), *more])
 
 
 def _bounded(part: str, found: list[_Reason]) -> Iterator[Skipped]:
@@ -138,8 +169,9 @@ def _measures(report: AuditReport) -> Iterator[_Reason]:
             continue
         for estimate in (*arm.estimates, *arm.utility):
             if estimate.value is None:
-                of = listing([part for part in (estimate.attack, estimate.dataset) if part])
-                yield f"{title(estimate.metric).capitalize()} of {of}", estimate.reason or "undefined on these data"
+                of = f"{title(estimate.metric).capitalize()} of {estimate.attack or estimate.dataset}"
+                on = f" on {estimate.dataset}, {estimate.view} view" if estimate.attack and estimate.dataset else ""
+                yield f"{of}{on}", estimate.reason or "undefined on these data"
 
 
 def _probes(report: AuditReport) -> Iterator[_Reason]:
@@ -168,10 +200,11 @@ def _mitigations(report: AuditReport) -> Iterator[_Reason]:
 
 def _rules(report: AuditReport) -> Iterator[_Reason]:
     for rule in report.verdict.rules:
+        what = f"The limit on {target_words(rule.metric, rule.attack, rule.dataset, rule.view)}"
         if rule.outcome in ("waived", "not_viable"):
-            yield f"{rule.rule} on {rule.dataset}", rule.reason
+            yield what, rule.reason
         elif rule.estimate is None or rule.estimate.value is None:
-            yield f"{rule.rule} on {rule.dataset}", rule.reason or "there is no figure to hold against the limit"
+            yield what, rule.reason or "there is no figure to hold against the limit"
 
 
 def _pages(report: AuditReport, shown: int | None) -> Iterator[_Reason]:

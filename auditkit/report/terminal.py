@@ -55,12 +55,11 @@ def _gravest_first(report: AuditReport) -> list[RuleResult]:
 
 
 def _headline(report: AuditReport) -> Text:
-    outcome = report.verdict.outcome
-    style = STYLES["inconclusive" if wording.waivers_applied(report) and outcome == "pass" else outcome]
-    headline = Text(f"{wording.OUTCOME_SIGNS[outcome]} {wording.outcome_words(report).upper()}", style)
+    kind = wording.outcome_kind(report)
+    style = STYLES["inconclusive" if kind == "waived" else kind]
+    headline = Text(f"{wording.OUTCOME_SIGNS[kind]} {wording.outcome_words(report).upper()}", style)
     headline.append(f"  {safe_line(report.policy.name, 80)}", "bold")
-    marks = [label for label in wording.labels(report, redacted=False) if label in ("UNSIGNED", report.signature.label)]
-    for mark in marks:
+    for mark in wording.signature_labels(report):
         headline.append(f"  [{safe_line(mark, 40)}]", "bold")
     return headline
 

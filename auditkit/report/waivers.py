@@ -12,7 +12,9 @@ from auditkit.report.part import Part
 LONGEST_DAYS = 366
 RECORD_ID = r"^rec-[0-9a-f]{20}$"
 
-WaiverState = Literal["in force", "expired", "not yet valid", "other model", "other policy", "bad signature"]
+WaiverState = Literal[
+    "in force", "expired", "not yet valid", "other model", "other policy", "unsigned", "bad signature"
+]
 
 
 def _printable(text: str) -> str:
@@ -75,7 +77,10 @@ class Waiver(Part):
             raise ValueError("a waiver is for a rule or for a record")
         issued, expires = date.fromisoformat(self.issued), date.fromisoformat(self.expires)
         if not timedelta(0) <= expires - issued <= timedelta(days=LONGEST_DAYS):
-            raise ValueError(f"a waiver expires on the day it is issued at the earliest, and {LONGEST_DAYS} days later")
+            latest = issued + timedelta(days=LONGEST_DAYS)
+            raise ValueError(
+                f"it expires on {expires}, and one issued on {issued} may expire from that day to {latest}"
+            )
         return self
 
     def state(self, day: str, model_sha256: str) -> WaiverState:

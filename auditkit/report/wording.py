@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from auditkit.report import formatting
+from auditkit.report import copies, formatting
 from auditkit.report.arm_figures import shown_arm
-from auditkit.report.base import AuditReport, RuleResult
+from auditkit.report.base import AuditReport, RuleOutcome, RuleResult
 from auditkit.report.definitions import title
 from auditkit.report.formatting import NBSP
+from auditkit.report.rule_words import altered_words
 
 ENOUGH_FOUND = 0.8  # of a positive control
 UNSCORED_AT_MOST = 0.05
@@ -72,6 +73,11 @@ def waivers_applied(report: AuditReport) -> int:
     return len({number for rule in report.verdict.rules if rule.outcome == "waived" for number in rule.waivers})
 
 
+def outcome_kind(report: AuditReport) -> RuleOutcome:
+    """What the outcome is shown as, in sign and colour: a pass by waivers does not look like any other."""
+    return "waived" if report.verdict.outcome == "pass" and _waived(report) else report.verdict.outcome
+
+
 def outcome_words(report: AuditReport) -> str:
     """The outcome in a word; a pass that is none without waivers says so."""
     word = OUTCOME_WORDS[report.verdict.outcome]
@@ -93,7 +99,8 @@ def _passed_by_waiver(report: AuditReport) -> str:
     numbers = {number for rule in waived for number in rule.waivers}
     by = list(dict.fromkeys(one.waiver.who for one in report.waivers if one.number in numbers))
     whom = f" by {listing(by)}" if by else ""
-    return f"This audit passes only by waiver{whom}; without it the model would have failed: {worst}{more}."
+    it = "them" if len(numbers) > 1 else "it"
+    return f"This audit passes only by waiver{whom}; without {it} the model would have failed: {worst}{more}."
 
 
 def verdict_sentence(report: AuditReport) -> str:
@@ -245,8 +252,9 @@ def _calibration(report: AuditReport, datasets: set[str]) -> Iterator[str]:
         if entry.dataset in datasets and entry.threshold is None:
             rate = f", for a declared rate of {formatting.percent(entry.declared_fpr)}" if entry.declared_fpr else ""
             yield (
-                f"“{entry.dataset}” has no calibrated threshold: provide more controls of the same kind that the "
-                f"model was never trained on (the calibration half has {formatting.count(entry.controls)}{rate})."
+                f"“{entry.dataset}” ({entry.view} view) has no calibrated threshold: provide more controls of the "
+                "same kind that the model was never trained on "
+                f"(the calibration half has {formatting.count(entry.controls)}{rate})."
             )
 
 
@@ -254,8 +262,9 @@ def _controls(report: AuditReport, datasets: set[str]) -> Iterator[str]:
     for control in report.positive_controls:
         if control.dataset in datasets and control.required and control.tpr < ENOUGH_FOUND:
             yield (
-                f"On “{control.dataset}” the instrument finds only {formatting.percent(control.tpr)} of known copies "
-                f"({control.variant}): use an embedder that tells these texts apart better."
+                f"On “{control.dataset}” ({control.view} view), of members {altered_words(control.variant)}, the "
+                f"instrument finds only {formatting.percent(control.tpr)}: use an embedder that tells these texts "
+                "apart better."
             )
 
 
@@ -276,14 +285,17 @@ def _straddling(rules: Iterable[RuleResult]) -> Iterator[str]:
             continue
         if estimate.low <= rule.limit <= estimate.high:
             yield (
-                f"The interval of {title(rule.metric)} on “{rule.dataset}” lies on both sides of the limit: more "
-                "generations and more controls narrow it."
+                f"The interval of {title(rule.metric)} of {rule.attack} on “{rule.dataset}” ({rule.view} view) lies on "
+                "both sides of the limit: more generations and more controls narrow it."
             )
 
 
 def signature_sentence(report: AuditReport) -> str:
     """Whether the report is signed, and by whom."""
     signature = report.signature
+    if report.rendered_again:
+        run = "is signed" if signature.signed else "is UNSIGNED too"
+        return f"UNSIGNED: a copy, rendered again; the run that it was made from {run}"
     if not signature.signed:
         return (
             "UNSIGNED: the policy asked for no signature, so nothing shows who made this report or that it is unchanged"
@@ -293,11 +305,15 @@ def signature_sentence(report: AuditReport) -> str:
     return f"signed with the certificate{subject}{key}{'; ' + signature.label if signature.label else ''}"
 
 
+def signature_labels(report: AuditReport) -> list[str]:
+    """That nobody signed the report, or that it is a copy; and what the policy or the keys call it."""
+    unsigned = [] if report.signature.signed else ["UNSIGNED"]
+    return [*([copies.LABEL] if report.rendered_again else unsigned), *filter(None, [report.signature.label])]
+
+
 def labels(report: AuditReport, redacted: bool) -> list[str]:
     """What every page must say of itself: UNSIGNED, the policy's or the keys' label, CONFIDENTIAL or REDACTED."""
-    found = [] if report.signature.signed else ["UNSIGNED"]
-    if report.signature.label:
-        found.append(report.signature.label)
+    found = signature_labels(report)
     if redacted:
         return [*found, "REDACTED"]
     classes = {dataset.classification for dataset in report.datasets}

@@ -24,6 +24,10 @@ DISTINCT = "distinct count: +-1.96 sqrt(S(2n) - S(n)), Garwood where few or near
 DRAWN = "difference by square-and-add (MOVER) of two Clopper-Pearson intervals, spread of the draws added"
 UNCALIBRATED = "there is no semantic threshold: uncalibrated"
 NOTHING_SCORED = "no generation could be scored"
+AT_LEAST = (
+    "every generation was cut, empty or failed: what the cut ones reached counts, so that this is the least that "
+    "leaks, and what whole ones would have reached is not known"
+)
 
 
 @dataclass(frozen=True)
@@ -138,6 +142,7 @@ def coverage_estimate(scope: Scope, members: CoverageResult) -> Estimate:
         numerator=float(members.clusters_hit),
         denominator=float(members.clusters),
         unscored=unscored,
+        reason=_at_least(members),
     )
 
 
@@ -162,7 +167,13 @@ def adjusted_coverage_estimate(scope: Scope, members: CoverageResult, controls: 
         numerator=float(members.clusters_hit),
         denominator=float(members.clusters),
         unscored=unscored,
+        reason=_at_least(members),
     )
+
+
+def _at_least(side: CoverageResult) -> str:
+    """A record that a cut generation reproduces has leaked; that none did says nothing."""
+    return AT_LEAST if side.generations and not side.scored else ""
 
 
 def _no_coverage(side: CoverageResult, what: str) -> str:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from auditkit import strict_json
 from auditkit.errors import SigningError
 from auditkit.files import write_bytes
-from auditkit.signing import dsse, statements, strict_json
+from auditkit.signing import dsse, statements
 from auditkit.signing.base import ATTESTATION, PREDICATE_TYPE, STATEMENT_TYPE, AuditPredicate, SignerFacts, Statement
 from auditkit.signing.files import list_folder, read_bounded, sha256_of, visible
 

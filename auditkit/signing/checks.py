@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from auditkit import strict_json
 from auditkit.errors import AuditkitError
 from auditkit.policy.base import policy_sha256
 from auditkit.records import ModelIdentity
-from auditkit.signing import attestation, dsse, event_chain, statements, strict_json
+from auditkit.signing import attestation, dsse, event_chain, statements
 from auditkit.signing.attestation import Attestation
 from auditkit.signing.base import (
     ATTESTATION,
@@ -138,14 +139,19 @@ def core_files(found: Attestation) -> Iterator[str]:
             yield f"{name} is not among the attested files, but every run has one"
 
 
-def policy(found: Attestation, policy_file: Path | None) -> Iterator[str]:
-    """The lock is the attested one, and the policy given is the one that was run."""
+def lock(found: Attestation) -> Iterator[str]:
+    """The attestation says one thing of the policy's lock."""
     facts = found.statement.predicate.policy
     locks = [subject.digest.sha256 for subject in found.statement.subject if subject.name == POLICY_LOCK]
     if locks and locks != [facts.lock_sha256]:
         yield f"the attestation contradicts itself: its digest of {POLICY_LOCK} is not that of the file it lists"
+
+
+def policy(found: Attestation, policy_file: Path | None) -> Iterator[str]:
+    """The policy given is the one that was run."""
     if policy_file is None:
         return
+    facts = found.statement.predicate.policy
     _policy_bytes(policy_file)
     given = policy_sha256(policy_file)
     if given not in (facts.sha256, facts.lock_sha256):

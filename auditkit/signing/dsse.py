@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from auditkit.signing import strict_json
+from auditkit import strict_json
 from auditkit.signing.base import PAYLOAD_TYPE, Digest
 
 if TYPE_CHECKING:

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from auditkit.signing import strict_json
+from auditkit import strict_json
 
 GENESIS = "0" * 64  # what the first line names as its predecessor
+WRITTEN = "written"  # of a report: which file, and whether it holds texts of the data
 CLOSED = "closed"  # the event that a log ends with
 LINE_LIMIT = 1 << 20
 
@@ -36,6 +37,21 @@ def check_chain(path: Path, *, closed: bool = True) -> list[str]:
     if closed and event != CLOSED:
         problems.append(f"the log ends at line {number} without a '{CLOSED}' event: its end was cut off or changed")
     return problems
+
+
+def files_with_texts(path: Path) -> frozenset[str]:
+    """The files of which an event log says that they hold texts of the data; none in logs of earlier versions."""
+    with path.open("rb") as stream:
+        return frozenset(name for _, line in _lines(stream) if (name := _with_texts(line)))
+
+
+def _with_texts(line: bytes) -> str:
+    try:
+        said = strict_json.parse(line)
+    except ValueError:  # `check_chain` says so
+        return ""
+    told = isinstance(said, dict) and said.get("event") == WRITTEN and said.get("texts") is True
+    return said["file"] if told and isinstance(said.get("file"), str) else ""
 
 
 def _lines(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:

@@ -132,6 +132,32 @@ def load_signer(material: str) -> CryptoSigner:
     return CryptoSigner(found[0], SSlibKey.from_crypto(found[0].public_key()))
 
 
+def given_signer(key: str) -> CryptoSigner:
+    """What signs with a key as a command takes it: ``env:NAME``, PEM text, or the path of a key file.
+
+    Raises:
+        SigningError: as for ``load_signer``; the variable is not set, or the path is no file. The key is not repeated.
+    """
+    if key.startswith("env:"):
+        name = key.removeprefix("env:")
+        if not os.environ.get(name, "").strip():
+            raise SigningError(
+                f"the environment variable {name} is not set, and the signing key was to be in it",
+                f"export {name}=PATH of the private key (made by `auditkit keygen`), or give the path itself",
+            )
+        return load_signer(resolve(key))
+    if "-----BEGIN" not in key and not _is_file(key):
+        raise SigningError("there is no signing key at the path given", "check the path, or give --key env:NAME")
+    return load_signer(key)
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return Path(path).expanduser().is_file()
+    except (OSError, ValueError, RuntimeError):
+        return False
+
+
 def load_public_key(source: Path | str) -> SSlibKey:
     """The Ed25519 public key in a PEM file, or in PEM text.
 

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from auditkit.errors import MissingExtraError, SigningError
 from auditkit.files import write_bytes
 from auditkit.signing.files import read_bounded
-from auditkit.signing.pdf_timestamp import Stamp, check_stamp, time_stamper
+from auditkit.signing.pdf_timestamp import check_stamp, time_stamper
+from auditkit.signing.tokens import TimeStamp
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -71,7 +72,7 @@ def check_pdf(path: Path, certificate_sha256: str | None, authority: Certificate
 
 def examine_pdf(
     path: Path, certificate_sha256: str | None, authority: Certificate | None = None
-) -> tuple[Stamp | None, list[str]]:
+) -> tuple[TimeStamp | None, list[str]]:
     """The time stamp of a PDF's signature, None where it has none, and what is wrong, as `check_pdf`."""
     require_pyhanko()
     try:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from auditkit.errors import SigningError
 from auditkit.signing.files import visible
+from auditkit.signing.tokens import TimeStamp, checked
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -17,25 +17,6 @@ if TYPE_CHECKING:
 SECONDS = 30
 ANSWER_LIMIT = 1 << 20
 DAMAGED = "its time stamp does not fit its signature, or is damaged"
-
-
-@dataclass(frozen=True)
-class Stamp:
-    """When the authority says that it saw the signature, and what its certificate calls it.
-
-    ``trusted``: it comes from the certificate that the reader gave. Without one anybody may have made it.
-    """
-
-    time: datetime
-    authority: str
-    trusted: bool
-
-    @property
-    def sentence(self) -> str:
-        """To follow "report.pdf "."""
-        when = self.time.strftime("%Y-%m-%d %H:%M:%S UTC")
-        known = "" if self.trusted else "; the authority was not checked: give its certificate (--tsa-cert)"
-        return f"was time-stamped at {when} by {visible(self.authority)}{known}"
 
 
 def host_of(url: str) -> str:
@@ -105,7 +86,7 @@ def _failed(url: str, reason: str) -> SigningError:
     )
 
 
-def check_stamp(signature: Any, authority: Certificate | None) -> tuple[Stamp | None, list[str]]:
+def check_stamp(signature: Any, authority: Certificate | None) -> tuple[TimeStamp | None, list[str]]:
     """The time stamp of an embedded signature, and what is wrong with it.
 
     Args:
@@ -118,15 +99,20 @@ def check_stamp(signature: Any, authority: Certificate | None) -> tuple[Stamp | 
     if len(tokens) > 1:
         return None, [f"it carries {len(tokens)} time stamps instead of one"]
     try:
-        status = _validated(tokens[0], signature.signer_info["signature"].native, authority)
-    except Exception:  # a damaged or hostile token makes its parser fail in any way; each means the same to us
+        stamp = checked(tokens[0], _imprint(signature), [authority] if authority else [])
+    except ValueError:
         return None, [DAMAGED]
-    stamp = Stamp(status.timestamp, status.signing_cert.subject.human_friendly, bool(authority and status.trusted))
-    if not (status.intact and status.valid):
-        return None, [DAMAGED]
-    if authority and not status.trusted:
+    if authority and not stamp.trusted:
         return stamp, ["its time stamp is not by the authority whose certificate was given"]
     return stamp, _too_early_or_late(signature, stamp)
+
+
+def _imprint(signature: Any) -> Callable[[str], bytes]:
+    """The signature's own bytes under whatever digest the token takes."""
+    import hashlib
+
+    signed: bytes = signature.signer_info["signature"].native
+    return lambda algorithm: hashlib.new(algorithm, signed, usedforsecurity=False).digest()
 
 
 def _tokens(signer_info: Any) -> list[Any]:
@@ -139,26 +125,7 @@ def _tokens(signer_info: Any) -> list[Any]:
     return [value["content"] for one in wanted for value in one["values"]]
 
 
-def _validated(token: Any, signed: bytes, authority: Certificate | None) -> Any:
-    """The token's own signature, its imprint of the PDF's, and whether its maker goes back to the authority given."""
-    import hashlib
-
-    from pyhanko.sign.validation.generic_cms import validate_tst_signed_data
-    from pyhanko.sign.validation.status import TimestampSignatureStatus
-    from pyhanko_certvalidator import ValidationContext
-
-    from auditkit.signing.pdf_signature import as_asn1
-
-    roots = [as_asn1(authority)] if authority else []
-    moment = token["encap_content_info"]["content"].parsed["gen_time"].native
-    context = ValidationContext(trust_roots=roots, allow_fetching=False, moment=moment)
-    found = validate_tst_signed_data(
-        token, context, lambda algorithm: hashlib.new(algorithm, signed, usedforsecurity=False).digest()
-    )
-    return TimestampSignatureStatus(**asyncio.run(found))
-
-
-def _too_early_or_late(signature: Any, stamp: Stamp) -> list[str]:
+def _too_early_or_late(signature: Any, stamp: TimeStamp) -> list[str]:
     """A certificate vouches only for what was signed while it was valid."""
     validity = signature.signer_cert["tbs_certificate"]["validity"]
     if validity["not_before"].native <= stamp.time <= validity["not_after"].native:

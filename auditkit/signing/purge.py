@@ -10,23 +10,27 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from auditkit.signing import dsse, statements
+from auditkit.signing import dsse, event_chain, statements
 from auditkit.signing.attestation import SIZE_LIMIT as ATTESTATION_LIMIT
 from auditkit.signing.attestation import Attestation
 from auditkit.signing.base import (
     ATTESTATION,
     AUDIT,
+    AUDIT_REDACTED,
+    EVENTS,
+    POLICY_LOCK,
     PURGE,
-    STATEMENT_TYPE,
+    REGISTRATION,
+    REGISTRATION_STAMP,
     Count,
     Facts,
     SignerFacts,
-    StatementType,
     Subject,
     Text,
 )
 from auditkit.signing.files import Listing, read_bounded, visible
 from auditkit.signing.registration import Moment
+from auditkit.signing.waiver_file import APPROVER, WAIVERS
 
 if TYPE_CHECKING:
     from securesystemslib.dsse import Envelope
@@ -35,14 +39,25 @@ if TYPE_CHECKING:
 PurgeType = Literal["https://auditkit.dev/purge/v1"]
 PURGE_TYPE: PurgeType = "https://auditkit.dev/purge/v1"
 SIZE_LIMIT = ATTESTATION_LIMIT
-# Everything that holds texts of the data. The redacted files, the lock and the events hold none, and are what stays.
+# What holds texts of the data in every run. Of other formats the event log says which files do; by default all do.
 PURGEABLE = (AUDIT, "report.html", "report.pdf")
 PURGEABLE_FOLDERS = ("evidence/", "weights/")
 
 
-def is_purgeable(name: str) -> bool:
-    """Whether a purge may erase this file of a run folder."""
-    return name in PURGEABLE or name.startswith(PURGEABLE_FOLDERS)
+# Without these nobody could tell what was erased, nor that it might be: whatever the event log says, they stay.
+STAYS = frozenset(
+    {ATTESTATION, AUDIT_REDACTED, EVENTS, POLICY_LOCK, PURGE, REGISTRATION, REGISTRATION_STAMP, WAIVERS, APPROVER}
+)
+
+
+def is_purgeable(name: str, with_texts: frozenset[str] = frozenset()) -> bool:
+    """Whether a purge may erase this file of a run folder; ``with_texts``: the files that its event log names so."""
+    return name in PURGEABLE or name.startswith(PURGEABLE_FOLDERS) or (name in with_texts and name not in STAYS)
+
+
+def files_with_texts(folder: Path, listing: Listing) -> frozenset[str]:
+    """What the event log of a run says of its reports."""
+    return event_chain.files_with_texts(folder / EVENTS) if EVENTS in listing.files else frozenset()
 
 
 class PurgePredicate(Facts):
@@ -61,13 +76,7 @@ class PurgePredicate(Facts):
     signer: SignerFacts | None
 
 
-class PurgeStatement(Facts):
-    """An in-toto v1 Statement whose subject is the attestation of the run that was purged."""
-
-    type: Annotated[StatementType, Field(alias="_type")]
-    subject: Annotated[tuple[Subject, ...], Field(min_length=1, max_length=1)]
-    predicate_type: Annotated[PurgeType, Field(alias="predicateType")]
-    predicate: PurgePredicate
+PurgeStatement = statements.StatementAbout[PurgeType, PurgePredicate]  # about the attestation of the purged run
 
 
 @dataclass(frozen=True)
@@ -81,15 +90,8 @@ class Purge:
 
 def seal(predicate: PurgePredicate, attestation: bytes, signer: CryptoSigner | None) -> bytes:
     """The envelope around a purge of the run with this attestation; unsigned where the run was."""
-    subject = {"name": ATTESTATION, "digest": {"sha256": hashlib.sha256(attestation).hexdigest()}}
-    statement = PurgeStatement.model_validate(
-        {
-            "_type": STATEMENT_TYPE,
-            "subject": [subject],
-            "predicateType": PURGE_TYPE,
-            "predicate": predicate.model_dump(),
-        }
-    )
+    digest = hashlib.sha256(attestation).hexdigest()
+    statement = PurgeStatement.model_validate(statements.about(ATTESTATION, digest, PURGE_TYPE, predicate))
     return statements.seal(statement, signer)
 
 
@@ -101,7 +103,7 @@ def check(folder: Path, listing: Listing, found: Attestation) -> Purge:
         envelope, statement = statements.opened(read_bounded(folder / PURGE, SIZE_LIMIT), PurgeStatement)
     except (OSError, ValueError) as error:
         return Purge(problems=(f"{PURGE} is malformed ({visible(str(error))})",))
-    problems = tuple(_problems(folder, envelope, statement, found))
+    problems = tuple(_problems(folder, envelope, statement, found, files_with_texts(folder, listing)))
     if problems:
         return Purge(problems=problems)
     names = frozenset(file.name for file in statement.predicate.purged)
@@ -134,14 +136,16 @@ def _early(predicate: PurgePredicate) -> str:
     return ", before its retention period was over"
 
 
-def _problems(folder: Path, envelope: Envelope, statement: PurgeStatement, found: Attestation) -> Iterator[str]:
+def _problems(
+    folder: Path, envelope: Envelope, statement: PurgeStatement, found: Attestation, with_texts: frozenset[str]
+) -> Iterator[str]:
     predicate, attested = statement.predicate, found.statement.predicate
     yield from _signature(envelope, predicate, found)
     if statement.subject[0].digest.sha256 != hashlib.sha256(_attestation(folder)).hexdigest():
         yield f"{PURGE} is of another run: its digest of the attestation is not that of this one"
     if predicate.run_id != attested.run_id:
         yield f"{PURGE} is of another run: {visible(predicate.run_id)}"
-    yield from _files(predicate, found)
+    yield from _files(predicate, found, with_texts)
 
 
 def _attestation(folder: Path) -> bytes:
@@ -159,13 +163,13 @@ def _signature(envelope: Envelope, predicate: PurgePredicate, found: Attestation
         yield f"{PURGE} is signed, but the run is UNSIGNED: nothing says whose signature that is"
 
 
-def _files(predicate: PurgePredicate, found: Attestation) -> Iterator[str]:
+def _files(predicate: PurgePredicate, found: Attestation, with_texts: frozenset[str]) -> Iterator[str]:
     digests = {subject.name: subject.digest.sha256 for subject in found.statement.subject}
     names = [file.name for file in predicate.purged]
     if names != sorted(set(names)):
         yield f"{PURGE} names its files twice or out of order"
     for file in predicate.purged:
-        if not is_purgeable(file.name):
+        if not is_purgeable(file.name, with_texts):
             yield f"{PURGE} names {visible(file.name)}, which no purge may erase"
         elif file.name not in digests:
             yield f"{PURGE} names {visible(file.name)}, which was never attested"

@@ -14,14 +14,11 @@ from pydantic import AfterValidator, Field
 
 from auditkit.signing import dsse, statements
 from auditkit.signing.base import (
-    STATEMENT_TYPE,
     Count,
     Digest,
     Facts,
     OptionalDigest,
     SignerFacts,
-    StatementType,
-    Subject,
     Text,
 )
 from auditkit.signing.timestamps import TimeStamp, check_token
@@ -105,13 +102,7 @@ class RegistrationPredicate(Facts):
     approver: OptionalDigest = ""
 
 
-class RegistrationStatement(Facts):
-    """An in-toto v1 Statement whose subject is the policy."""
-
-    type: Annotated[StatementType, Field(alias="_type")]
-    subject: Annotated[tuple[Subject, ...], Field(min_length=1, max_length=1)]
-    predicate_type: Annotated[RegistrationType, Field(alias="predicateType")]
-    predicate: RegistrationPredicate
+RegistrationStatement = statements.StatementAbout[RegistrationType, RegistrationPredicate]  # about the policy
 
 
 @dataclass(frozen=True)
@@ -134,14 +125,8 @@ class SignedRegistration:
 
 def seal(predicate: RegistrationPredicate, file_name: str, keys: SigningKeys) -> bytes:
     """The signed envelope around a registration of the policy in a file of this name."""
-    statement = RegistrationStatement.model_validate(
-        {
-            "_type": STATEMENT_TYPE,
-            "subject": [{"name": file_name, "digest": {"sha256": predicate.policy.sha256}}],
-            "predicateType": REGISTRATION_TYPE,
-            "predicate": predicate.model_dump(),
-        }
-    )
+    fields = statements.about(file_name, predicate.policy.sha256, REGISTRATION_TYPE, predicate)
+    statement = RegistrationStatement.model_validate(fields)
     return statements.seal(statement, keys.dsse_signer)
 
 

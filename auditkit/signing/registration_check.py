@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from auditkit.signing import registration, strict_json
+from auditkit import strict_json
+from auditkit.signing import registration
 from auditkit.signing.attestation import Attestation
 from auditkit.signing.base import AUDIT, AUDIT_REDACTED, REGISTRATION, REGISTRATION_STAMP
 from auditkit.signing.checks import AUDIT_LIMIT
@@ -33,12 +34,19 @@ class RegistrationCheck:
 
 
 def check(
-    folder: Path, listing: Listing, found: Attestation, authority: Certificate | None = None
+    folder: Path,
+    listing: Listing,
+    found: Attestation,
+    authority: Certificate | None = None,
+    absent: frozenset[str] = frozenset(),
 ) -> RegistrationCheck:
     """Hold the registration against the attestation and against what the report says of it.
 
     ``authority``: the certificate of whoever must have time-stamped it, or of the issuer; None: anybody may have.
+    ``absent``: what is not in a partial copy of the run.
     """
+    if {REGISTRATION, REGISTRATION_STAMP} & absent:
+        return RegistrationCheck(notes=("the policy was registered, but what shows it is not in this copy",))
     audit = _audit(folder, listing)
     told = audit.get("registration")
     if REGISTRATION not in listing.files:

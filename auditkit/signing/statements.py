@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
-from auditkit.signing import dsse, strict_json
-from auditkit.signing.base import Facts, SignerFacts
+from auditkit import strict_json
+from auditkit.signing import dsse
+from auditkit.signing.base import STATEMENT_TYPE, Facts, SignerFacts, StatementType, Subject
 
 if TYPE_CHECKING:
     from securesystemslib.dsse import Envelope
     from securesystemslib.signer import CryptoSigner, SSlibKey
 
 S = TypeVar("S", bound=Facts)
+K = TypeVar("K", bound=str)
+P = TypeVar("P", bound=Facts)
+
+
+class StatementAbout(Facts, Generic[K, P]):
+    """An in-toto v1 Statement about one file: ``K`` is the type of its predicate, ``P`` the predicate."""
+
+    type: Annotated[StatementType, Field(alias="_type")]
+    subject: Annotated[tuple[Subject, ...], Field(min_length=1, max_length=1)]
+    predicate_type: Annotated[K, Field(alias="predicateType")]
+    predicate: P
+
+
+def about(name: str, sha256: str, predicate_type: str, predicate: Facts) -> dict[str, Any]:
+    """The fields of a statement about a file of this name and digest (hex)."""
+    return {
+        "_type": STATEMENT_TYPE,
+        "subject": [{"name": name, "digest": {"sha256": sha256}}],
+        "predicateType": predicate_type,
+        "predicate": predicate.model_dump(),
+    }
 
 
 def seal(statement: Facts, signer: CryptoSigner | None) -> bytes:

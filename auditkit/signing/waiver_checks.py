@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from auditkit import strict_json
 from auditkit.errors import AuditkitError, SigningError
-from auditkit.report.base import RuleResult, Waiver
-from auditkit.signing import strict_json
+from auditkit.report.base import Outcome, RuleResult, Waiver
 from auditkit.signing.attestation import Attestation
 from auditkit.signing.base import AUDIT, AUDIT_REDACTED, SealedPredicate
 from auditkit.signing.checks import AUDIT_LIMIT
@@ -19,16 +19,25 @@ if TYPE_CHECKING:
     from securesystemslib.signer import SSlibKey
 
 
-def waivers(folder: Path, listing: Listing, found: Attestation, approver: SSlibKey | None) -> Iterator[str]:
+def waivers(
+    folder: Path,
+    listing: Listing,
+    found: Attestation,
+    approver: SSlibKey | None,
+    absent: frozenset[str] = frozenset(),
+) -> Iterator[str]:
     """What is wrong with the waivers that the verdict rests on.
 
     ``approver``: the key that must have signed them; without it the one in the run folder, which the policy named.
+    ``absent``: what is not in a partial copy of the run; who waived is then the signer's word, unless asked for.
     """
     predicate = found.statement.predicate
     if waived_rules(predicate) == 0:
         return
     missing = [name for name in (WAIVERS, APPROVER) if name not in listing.files]
     if missing:
+        if approver is None and absent.issuperset(missing):
+            return
         yield f"rules are waived, but {' and '.join(missing)} is missing: nothing shows who waived them"
         return
     try:
@@ -36,7 +45,22 @@ def waivers(folder: Path, listing: Listing, found: Attestation, approver: SSlibK
     except (OSError, ValueError, SigningError) as error:
         yield f"{WAIVERS} cannot be read ({visible(str(error))})"
         return
+    if not signed.by_approver:
+        yield _other_signer(approver_id(folder, listing), approver)
     yield from _backing(folder, listing, predicate, signed)
+
+
+def _other_signer(named: str, given: SSlibKey | None) -> str:
+    said = f"rules are waived, but {WAIVERS} is not validly signed by the approver"
+    if given is None:
+        return f"{said} whom the run names, key id {named}"
+    return f"{said} given, key id {given.keyid}; the run names key id {named or 'none'}"
+
+
+def verdict_words(predicate: SealedPredicate) -> str:
+    """The outcome; a pass that is one by waivers says so."""
+    outcome, waived = predicate.verdict.outcome, waived_rules(predicate)
+    return f"{outcome}, with {waived} failed rule{'s' * (waived != 1)} waived" if waived else outcome
 
 
 def waived_rules(predicate: SealedPredicate) -> int:
@@ -51,8 +75,6 @@ def _signed(folder: Path, approver: SSlibKey | None) -> SignedWaivers:
 
 
 def _backing(folder: Path, listing: Listing, predicate: SealedPredicate, signed: SignedWaivers) -> Iterator[str]:
-    if not signed.by_approver:
-        yield f"rules are waived, but {WAIVERS} is not validly signed by the approver"
     if signed.sheet.policy != predicate.policy.name:
         yield f"rules are waived, but {WAIVERS} is for the policy {visible(signed.sheet.policy)}"
     model = next((facts.sha256 for facts in predicate.models if facts.role == "candidate"), "")
@@ -80,24 +102,34 @@ def _told(file: Path) -> tuple[list[RuleResult], set[str]]:
     return [RuleResult.model_validate(rule) for rule in waived], {attack["name"] for attack in audit["attacks"]}
 
 
-def notes(folder: Path, listing: Listing, found: Attestation, *, approver_known: bool) -> Iterator[str]:
-    """What is to be read with a verdict that rests on waivers."""
+def notes(folder: Path, listing: Listing, found: Attestation, approver: SSlibKey | None) -> Iterator[str]:
+    """What is to be read with a verdict that rests on waivers; ``approver``: as for ``waivers``."""
     waived = waived_rules(found.statement.predicate)
     if waived == 0:
+        if approver is not None:
+            yield "no rule is waived, so that nothing rests on the approver given"
         return
-    yield f"{waived} failed rule{'s' * (waived != 1)} waived: this is not a pass by the figures alone"
-    if not approver_known:
+    yield _rests_on(waived, found.statement.predicate.verdict.outcome)
+    if approver is None:
         yield f"approver unknown: without the approver's public key (--approver) {APPROVER} is the run's own word"
     try:
-        signed, key = _signed(folder, None), approver_id(folder, listing)
-        signer = found.statement.predicate.signer
-        by_record = any(one.record for one in signed.sheet.waivers)
+        signed, key = _signed(folder, approver), approver_id(folder, listing)
     except (OSError, ValueError, SigningError):
         return  # a problem, told as one
-    if signer and signer.key_id == key:
+    if approver is not None and signed.by_approver:
+        yield f"the waivers are signed by the approver given, key id {approver.keyid}"
+    signer = found.statement.predicate.signer
+    if signer and signer.key_id == (approver.keyid if approver else key):
         yield "the approver's key is the one that signed the run: nobody else agreed to these waivers"
-    if by_record and APPROVER in listing.files:
+    if any(one.record for one in signed.sheet.waivers) and APPROVER in listing.files:
         yield "records are waived: that a rule waived record by record has no other leaked record is the run's own word"
+
+
+def _rests_on(waived: int, outcome: Outcome) -> str:
+    said = f"{waived} failed rule{'s' * (waived != 1)} waived"
+    if outcome == "pass":
+        return f"{said}: this is not a pass by the figures alone"
+    return f"{said}: the verdict is {outcome} all the same"
 
 
 def approver_id(folder: Path, listing: Listing) -> str:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from auditkit import strict_json
 from auditkit.report.base import Waiver
-from auditkit.signing import dsse, strict_json
+from auditkit.signing import dsse
 from auditkit.signing.files import visible
 
 if TYPE_CHECKING:

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding
 
-from auditkit import load_policy
+from auditkit import load_policy, strict_json
 from auditkit.auditing import runner
 from auditkit.auditing.history import registration_fact
 from auditkit.auditing.ledger import Ledger
@@ -24,11 +23,11 @@ from auditkit.auditing.runner import Result
 from auditkit.errors import AuditkitError, RunError
 from auditkit.report import history_words
 from auditkit.report.base import AuditReport
-from auditkit.signing import attestation, strict_json
+from auditkit.signing import attestation
 from auditkit.signing.keygen import KeyFiles, generate
 from auditkit.signing.verify import verify
 from tests.auditing.small_project import policy_data, write_policy, write_project
-from tests.signing.local_tsa import local_tsa
+from tests.signing.tsa import Authority, local_tsa
 
 Run = Callable[..., Result]
 
@@ -73,6 +72,19 @@ def test_registered_before_any_run(policy: Path, reports: Path, run: Run, signs:
     assert any("registered before the run" in note for note in checked.notes)
 
 
+def test_a_gate_that_cannot_pass_is_registered_with_the_warning_of_check(policy: Path, reports: Path) -> None:
+    impossible = load_policy(policy, overrides=["gate.0.max=0"])
+    told = register(impossible, reports=reports).warnings
+    said = [str(problem) for problem in preflight(impossible, reports).problems if "limit of 0" in problem.message]
+    assert said and told[0] == f"no run of this policy can pass its gate: {said[0]}"
+
+
+def test_a_rule_that_sees_little_is_registered_with_the_warning_of_check(policy: Path, reports: Path) -> None:
+    loaded = load_policy(policy)
+    told = register(loaded, reports=reports).warnings
+    assert set(told) <= set(preflight(loaded, reports).warnings)
+
+
 def test_not_registered_is_said(run: Run) -> None:
     first = run()
     assert first.report.registration is None
@@ -109,8 +121,8 @@ def test_a_limit_that_moved_after_registration_is_told(policy: Path, reports: Pa
     assert found and not found.unchanged
     first, second, third = found.differences
     assert first == (
-        "A limit was loosened: registered string_memorisation_rate of * on * (record view) at most 0.05, "
-        "run with at most 0.5."
+        "A limit was loosened: registered string memorisation rate of every attack on every dataset (record view) "
+        "at most 0.05, run with at most 0.5."
     )
     assert "A rule was added: coverage" in second
     assert "SHA-256 is another" in third
@@ -205,7 +217,7 @@ def test_a_registration_by_another_key_is_named(
 
 def test_a_time_stamp_is_by_the_authoritys_clock(policy: Path, reports: Path, run: Run, signs: KeyFiles) -> None:
     yesterday = (datetime.now(UTC) - timedelta(days=1)).replace(microsecond=0)
-    with local_tsa(at=yesterday) as authority:
+    with local_tsa(Authority(time=yesterday)) as authority:
         data = policy_data(signs, formats=["json"])
         data["report"]["sign"]["timestamp"] = authority.url
         write_policy(policy, data)
@@ -214,14 +226,13 @@ def test_a_time_stamp_is_by_the_authoritys_clock(policy: Path, reports: Path, ru
     assert made.stamp_file and made.stamp_file.name == "policy.registration.timestamp"
     done = run()
     found = done.report.registration
-    assert found and "Local test TSA" in found.authority
+    assert found and "auditkit test TSA" in found.authority
     assert datetime.fromisoformat(found.stamped) == yesterday
     assert "time stamp of" in history_words.answer(done.report)
     checked = verify(done.folder, signs.public)
-    assert checked.ok and any("Local test TSA (not checked" in note for note in checked.notes)
-    pem = authority.certificate.public_bytes(Encoding.PEM).decode()
-    checked = verify(done.folder, signs.public, tsa_certificate=pem)
-    assert checked.ok and any("Local test TSA (the authority given)" in note for note in checked.notes)
+    assert checked.ok and any("auditkit test TSA (not checked" in note for note in checked.notes)
+    checked = verify(done.folder, signs.public, tsa_certificate=authority.pem)
+    assert checked.ok and any("auditkit test TSA (the authority given)" in note for note in checked.notes)
     (problem,) = verify(done.folder, signs.public, tsa_certificate=signs.certificate).problems
     assert "not issued by a trusted authority" in problem
 

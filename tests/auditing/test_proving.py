@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from auditkit import audit, load_policy
+from auditkit import audit, load_policy, strict_json
 from auditkit.auditing.proving import check_proof, write_proof
 from auditkit.auditing.run_folder import RunFolder
 from auditkit.errors import AuditkitError
-from auditkit.signing import strict_json
 from tests.auditing.scripted_project import rows, said, write_project
 
 

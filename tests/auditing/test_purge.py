@@ -11,13 +11,15 @@ from typing import Any
 
 import pytest
 
-from auditkit import load_policy
+from auditkit import load_policy, strict_json
+from auditkit.auditing import publish, run_folder, runner
 from auditkit.auditing import purge as purging
-from auditkit.auditing import run_folder, runner
 from auditkit.auditing.progress import Silent
 from auditkit.auditing.publish import load_report, render_again
 from auditkit.errors import AuditkitError, RunError, SigningError
-from auditkit.signing import strict_json
+from auditkit.report.base import AuditReport, ReportFormat
+from auditkit.signing import purge as signed_purge
+from auditkit.signing.files import list_folder
 from auditkit.signing.keygen import KeyFiles
 from auditkit.signing.keys import load_signer
 from auditkit.signing.verify import verify
@@ -322,3 +324,51 @@ def test_weights_of_arms_go_too(run: Path) -> None:
     assert is_purgeable("evidence/arms/goldfish/generations-template_prefix.parquet")
     kept = ["report.redacted.pdf", "registration.dsse.json", "attestation.dsse.json", "evidence", "weights.txt"]
     assert not any(is_purgeable(name) for name in [*kept, *STAYS])
+
+
+def test_a_claim_to_be_redacted_is_not_believed_when_rendered_again(run: Path, tmp_path: Path) -> None:
+    claimed = json.loads((run / "audit.json").read_bytes()) | {"redacted": True}
+    (run / "audit.json").write_text(json.dumps(claimed))
+    paths = render_again(run_folder.existing(run), tmp_path / "again", ("html", "json"))
+    assert {path.name for path in paths} == {"report.redacted.html", "audit.redacted.json"}
+    assert not any(b"kettle" in path.read_bytes() for path in paths)
+    told = json.loads((tmp_path / "again" / "audit.redacted.json").read_bytes())["rendered_again"]
+    assert told["run"] == run.name and told["rendered"].endswith("Z")
+
+
+class Spoken(ReportFormat):
+    """A format of somebody else's, which says of one of its files that it holds no text."""
+
+    kind: str = "spoken"
+    textless = ("spoken/lengths.txt",)
+
+    def write(self, report: AuditReport, folder: Path) -> list[Path]:
+        (folder / "spoken").mkdir()
+        texts, lengths = folder / "spoken" / "texts.txt", folder / "spoken" / "lengths.txt"
+        texts.write_text(report.findings[0].record_text)
+        lengths.write_text(str(len(report.findings[0].record_text)))
+        return [texts, lengths]
+
+
+def test_what_a_foreign_format_wrote_goes_but_for_what_it_says_holds_no_text(
+    tmp_path: Path, key_files: KeyFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEST_KEY", str(key_files.private))
+    declared = publish.report_formats
+    monkeypatch.setattr(publish, "report_formats", lambda policy: [*declared(policy), Spoken()])
+    run = _finished(tmp_path, policy_data(key_files, retention={"days": 0}))
+    assert "kettle" in (run / "spoken" / "texts.txt").read_text()
+    _purge(run)
+    assert _files(run) == {*STAYS, "spoken/lengths.txt"}
+    found = verify(run, key_files.public)
+    assert found.problems == () and "spoken/texts.txt" in found.purged
+
+
+def test_an_event_log_cannot_have_erased_what_shows_what_was_erased(tmp_path: Path) -> None:
+    log = tmp_path / "events.jsonl"
+    names = ["events.jsonl", "audit.redacted.json", "notes.txt", "policy.lock.yaml", "waivers.dsse.json"]
+    said = [json.dumps({"event": "written", "prev": "", "file": name, "texts": True}) for name in names]
+    log.write_text("\n".join([*said, '{"event": "written", "file": 7, "texts": true}', "[]", "not JSON"]) + "\n")
+    told = signed_purge.files_with_texts(tmp_path, list_folder(tmp_path))
+    assert told == set(names)
+    assert [name for name in names if signed_purge.is_purgeable(name, told)] == ["notes.txt"]

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from rich.console import Console
 
-from auditkit import audit, load_policy, verify
+from auditkit import audit, load_policy, strict_json, verify
 from auditkit.auditing.progress import Silent
 from auditkit.auditing.runner import resume
 from auditkit.auditing.waiver_desk import add, listed, waived_rule, waiver
@@ -22,7 +22,6 @@ from auditkit.policy.schema import Policy
 from auditkit.report.base import AuditReport, Waiver
 from auditkit.report.terminal import render_screen
 from auditkit.report.wording import outcome_words
-from auditkit.signing import strict_json
 from auditkit.signing.keygen import KeyFiles, generate
 from auditkit.signing.keys import load_signer
 from auditkit.signing.waiver_file import WaiverSheet, seal
@@ -78,7 +77,7 @@ def test_a_waived_rule_passes_and_says_so_everywhere(policy: Policy, approver: K
     report, folder = go(policy)
     (rule,) = report.verdict.rules
     assert (report.verdict.outcome, report.verdict.exit_code, rule.outcome, rule.waivers) == ("pass", 0, "waived", [1])
-    for words in ("J. Doe, Legal", LATER, "Published FAQ texts", "at most 0.05"):
+    for words in ("J. Doe, Legal", LATER, "Published FAQ texts", "The figure stays above its limit"):
         assert words in rule.reason
     assert rule.estimate is not None and rule.estimate.value == 1.0
     assert outcome_words(report) == "Pass, with 1 waiver"
@@ -89,18 +88,20 @@ def test_a_waived_rule_passes_and_says_so_everywhere(policy: Policy, approver: K
     for name in ("report.html", "report.redacted.html"):
         page = (folder / name).read_text()
         assert page.count("Pass, with 1 waiver") >= 2
+        assert '<div class="verdict waived">' in page and '<div class="verdict pass">' not in page
         assert '<h2 id="waivers">' in page and "only by waiver" in page and "In force" in page
     result = json.loads((folder / "results.sarif").read_bytes())["runs"][0]["results"][0]
     assert result["suppressions"][0]["kind"] == "external" and "J. Doe" in result["suppressions"][0]["justification"]
     suite = ET.fromstring((folder / "results.junit.xml").read_bytes()).find("testsuite")
     assert suite is not None
     assert (suite.get("failures"), suite.get("errors"), suite.get("skipped")) == ("0", "0", "1")
-    assert (folder / "summary.md").read_text().startswith("## ● Pass, with 1 waiver: `scripted`")
+    assert (folder / "summary.md").read_text().startswith("## ○ Pass, with 1 waiver: `scripted`")
     audited = json.loads((folder / "bom.cdx.json").read_bytes())
     assert '"auditkit:audit:waived-rules", "value": "1"' in json.dumps(audited)
     assert "--approver" in (folder / "report.html").read_text()
     found = verify(folder, require="pass")
     assert found.ok and any("waived" in note for note in found.notes)
+    assert not verify(folder, require="unwaived-pass").ok
 
 
 def test_a_comparison_tells_of_waivers_and_of_a_purge(policy: Policy, approver: KeyFiles) -> None:
@@ -132,10 +133,12 @@ def test_without_a_waiver_the_same_audit_fails(policy: Policy) -> None:
 def test_a_stricter_limit_or_a_larger_figure_is_not_covered(policy: Policy, approver: KeyFiles) -> None:
     waive_rule(policy, approver, limit=0.06)
     waive_rule(policy, approver, at_most=0.5)
+    add(policy, waiver(rule=None, record=f"rec-{'0' * 20}", **FACTS), str(approver.private))
     report, _ = go(policy)
     assert report.verdict.outcome == "fail"
     assert "waiver 2 does not hold at this figure" in report.verdict.rules[0].reason
-    assert [one.applied for one in report.waivers] == [[], []]
+    assert [one.applied for one in report.waivers] == [[], [], []]
+    assert report.waivers[2].note == "No record that was audited has this id, so that it waives nothing."
 
 
 def test_what_was_waived_counts_for_nothing_when_it_is_expired_unsigned_or_for_another(
@@ -154,7 +157,7 @@ def test_what_was_waived_counts_for_nothing_when_it_is_expired_unsigned_or_for_a
     assert "counts for nothing" in (folder / "report.html").read_text()
     stranger = generate(tmp_path / "stranger")
     for signer, name, state in (
-        (None, "scripted", "bad signature"),
+        (None, "scripted", "unsigned"),
         (stranger, "scripted", "bad signature"),
         (approver, "x", "other policy"),
     ):

@@ -28,6 +28,7 @@ def test_the_exit_code_is_whether_leakage_rose(runs: tuple[Path, Path]) -> None:
     assert auditkit("diff", after, before).returncode == 0
     itself = auditkit("diff", after, after)
     assert itself.returncode == 0 and "LEAKAGE DID NOT RISE" in itself.stdout
+    assert "note: both are the same run" in itself.stderr
 
 
 def test_json_is_all_of_it_on_stdout(runs: tuple[Path, Path]) -> None:

@@ -28,6 +28,7 @@ def test_files_on_stdout_advice_on_stderr_the_secret_on_neither(tmp_path: Path) 
         str(tmp_path / name) for name in ("auditkit.key", "auditkit.pub", "certificate.pem")
     ]
     assert f"AUDITKIT_KEY={tmp_path}/auditkit.key" in done.stderr
+    assert "one of two purposes, of two different people" in done.stderr
     secret = (tmp_path / "auditkit.key").read_text().splitlines()[1]
     assert secret not in done.output
 

@@ -13,7 +13,7 @@ from auditkit.cli.main import cli
 from auditkit.errors import AuditkitError
 from auditkit.signing.keygen import KeyFiles, generate
 from tests.auditing.small_project import policy_data, write_project
-from tests.signing.local_tsa import local_tsa
+from tests.signing.tsa import local_tsa
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def registered(tmp_path_factory: pytest.TempPathFactory, key_files: KeyFiles) ->
         assert done.exit_code == 0, done.stderr
         assert "rule       string_memorisation_rate of * on * (record view) at most 0.05" in done.stdout
         assert "earlier    runs of the same model and data: 0" in done.stdout
-        assert "Local test TSA" in done.stdout
+        assert "auditkit test TSA" in done.stdout
         done = call("run", policy, "--out", folder / "reports")
         assert done.exit_code == 1
         assert "The policy was registered on" in done.stdout
@@ -69,7 +69,7 @@ def test_the_report_answers_on_page_one_and_in_its_own_section(registered: Path)
         assert '<a href="#limits">what this audit does not show</a>' in first
         assert "The policy was registered on" in first
         assert 'id="history"' in rest and "Was the bar set before the result?" in rest
-        assert "Local test TSA" in rest
+        assert "auditkit test TSA" in rest
         assert "cannot exclude runs made elsewhere" in rest
 
 
@@ -77,7 +77,7 @@ def test_verify_tells_of_the_registration(registered: Path, key_files: KeyFiles)
     done = call("verify", registered, "--key", key_files.public)
     assert done.exit_code == 0
     assert "note: the policy was registered before the run: " in done.stdout
-    assert "Local test TSA" in done.stdout
+    assert "auditkit test TSA" in done.stdout
 
 
 def test_a_registration_as_json(tmp_path: Path, key_files: KeyFiles, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,17 +111,47 @@ def test_a_purge_says_what_it_did_and_what_it_cannot_do(run: Path, key_files: Ke
     again = call("purge", run, "--yes", "--json")
     assert json.loads(again.stdout)["purged"] == []
     assert "nothing is left to purge" in again.stderr
+    again = call("purge", run, "--yes")
+    assert "was purged before; the statement is purge.dsse.json" in again.stdout and "0 files" not in again.stdout
+    assert "unlinked" not in again.stderr
 
 
 def test_what_the_other_commands_can_do_with_a_purged_run(run: Path, tmp_path: Path) -> None:
     record = json.loads((run / "audit.json").read_bytes())["findings"][0]["record"]
     call("purge", run, "--yes")
     assert "its texts are gone" in refused("show", run, record)
+    assert refused("show", run, record, "--prove").startswith("the run was purged")
     done = call("report", run, "--out", tmp_path / "again")
     assert done.exit_code == 0
     assert [Path(line).name for line in done.stdout.split()] == ["report.redacted.html"]
     assert "kettle" not in (tmp_path / "again" / "report.redacted.html").read_text()
     assert call("run", "--resume", run).exit_code == 1  # its verdict is still told
+
+
+def test_a_leaked_record_is_shown_by_its_place_and_a_slip_has_a_nearest_name(registered: Path) -> None:
+    finding = json.loads((registered / "audit.json").read_bytes())["findings"][0]
+    place = f"{finding['file']}:{finding['line']}"
+    assert call("show", registered, place).stdout.startswith(f"{finding['record']} of {finding['dataset']} ({place})")
+    wrong = finding["record"][:-1] + ("0" if finding["record"][-1] != "0" else "1")
+    assert f"did you mean {finding['record']}?" in refused("show", registered, wrong)
+    name, dot, kind = finding["file"].rpartition(".")
+    assert f"did you mean {place}?" in refused("show", registered, f"{name}s{dot}{kind}:{finding['line']}")
+    assert "did you mean" not in refused("show", registered, f"{finding['file']}:999999")
+
+
+def test_a_result_alone_is_told_what_belongs_to_it(registered: Path, tmp_path: Path) -> None:
+    shutil.copy(registered / "audit.json", tmp_path / "audit.json")
+    for item in (tmp_path, tmp_path / "audit.json"):
+        assert "policy.lock.yaml and attestation.dsse.json beside it" in refused(
+            "report", item, "--out", tmp_path / "out"
+        )
+    shutil.copy(registered / "policy.lock.yaml", tmp_path / "policy.lock.yaml")
+    assert "bring attestation.dsse.json too" in refused("report", tmp_path, "--out", tmp_path / "out")
+
+
+def test_a_closing_screen_that_is_piped_has_no_spaces_at_its_ends(registered: Path) -> None:
+    lines = call("run", "--resume", registered).stdout.splitlines()
+    assert len(lines) > 5 and [line for line in lines if line != line.rstrip()] == []
 
 
 def test_the_plan_is_told_before_anything_is_asked(run: Path) -> None:

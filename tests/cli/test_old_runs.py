@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from auditkit.signing import strict_json
+from auditkit import strict_json
 from auditkit.signing.attestation import attest, read
 from tests.auditing.audited import policy, project, run
 from tests.cli.test_commands import auditkit
@@ -35,6 +35,7 @@ def test_an_old_run_verifies_and_stays_as_it_was_signed(old: Path, tmp_path: Pat
     done = auditkit("report", old, "--out", tmp_path / "again", "--format", "html", "--format", "sarif")
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "again/report.html").read_text()
+    assert "This is a copy, rendered again by auditkit" in page and "UNSIGNED COPY" in page
     assert "report schema 1.0" in page and "what more generations would find" in page
     assert auditkit("verify", old).returncode == 0
 

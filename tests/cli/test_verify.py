@@ -16,7 +16,7 @@ from auditkit.models.scripted import ScriptedBackend
 from auditkit.signing.attestation import attest
 from auditkit.signing.keygen import KeyFiles, generate
 from auditkit.signing.keys import SigningKeys, load_signing_keys
-from auditkit.signing.strict_json import canonical
+from auditkit.strict_json import canonical
 from tests.signing.sample_run import POLICY, audit_result, predicate, render_page, write_run
 
 
@@ -94,6 +94,11 @@ def test_a_failed_gate_is_intact_but_not_what_was_required(tmp_path: Path, pdf: 
     assert "the verdict is fail, not pass" in done.stdout and "do not rely on it" not in done.stdout
 
 
+def test_an_approver_of_a_run_without_waivers_is_told(run: Path, key_files: KeyFiles) -> None:
+    done = call(run, "--approver", key_files.public, "--require", "unwaived-pass")
+    assert done.exit_code == 0 and "no rule is waived, so that nothing rests on the approver given" in done.stdout
+
+
 def scripted_run(folder: Path, pdf: bytes, keys: SigningKeys, script: Path) -> Path:
     """A run that audited this script."""
     found = ScriptedBackend.model_validate({"backend": "scripted", "path": str(script)}).preflight("candidate").identity
@@ -117,7 +122,10 @@ def test_the_model_is_digested_as_its_backend_does(tmp_path: Path, pdf: bytes, k
     done = call(run, "--model", script)
     assert done.exit_code == 1
     assert "another model was audited" in done.stdout
-    assert isinstance(call(run, "--model", tmp_path / "none").exception, AuditkitError)
+    assert "intact, signer unknown, but this is not the model that was audited" in done.stdout
+    assert "do not rely on it" not in done.stdout
+    missing = call(run, "--model", tmp_path / "none").exception
+    assert isinstance(missing, AuditkitError) and missing.message.endswith("none: there is no such model")
 
 
 def test_a_backend_that_does_not_exist_is_no_crash(run: Path, tmp_path: Path) -> None:
@@ -130,6 +138,7 @@ def test_json(run: Path, key_files: KeyFiles) -> None:
     done = call(run, "--key", key_files.public, "--json")
     found = json.loads(done.stdout)
     assert (done.exit_code, found["ok"], found["verdict"], found["problems"]) == (0, True, "pass", [])
+    assert (found["intact"], found["unmet"]) == (True, [])
     assert found["statement"]["datasets"][0]["name"] == "sft"
     (run / "attestation.dsse.json").unlink()
     done = call(run, "--json")
@@ -142,6 +151,7 @@ def test_mistakes_of_the_user(run: Path, tmp_path: Path) -> None:
     assert call(run, "--require", "fail").exit_code == 2
     for arguments in (
         (tmp_path / "none",),
+        (tmp_path,),
         (run, "--key", tmp_path / "none"),
         (run, "--cert", run),
     ):

@@ -49,11 +49,17 @@ def test_one_rule_of_two_waived_is_still_a_failure() -> None:
     assert changed.outcome == "fail"
 
 
-@pytest.mark.parametrize("state", ["expired", "not yet valid", "other model", "other policy", "bad signature"])
+@pytest.mark.parametrize(
+    "state", ["expired", "not yet valid", "other model", "other policy", "unsigned", "bad signature"]
+)
 def test_what_is_not_in_force_turns_nothing(state: WaiverState) -> None:
     changed, (told,) = with_waivers(verdict(result()), [declared(state)], {})
     assert changed.outcome == "fail"
     assert "counts for nothing" in told.note
+    words = {"other model": "for another model", "other policy": "for another policy", "unsigned": "not signed"}
+    said = {**words, "bad signature": "not validly signed by the approver"}.get(state, state)
+    assert changed.rules[0].reason == f"above the limit. Not waived: waiver 1 is {said}."
+    assert with_waivers(verdict(result()), [declared(state, dataset="b")], {})[0] == verdict(result())
 
 
 @given(waived=st.floats(0, 1), limit=st.floats(0, 1), value=st.floats(0, 1), bound=st.none() | st.floats(0, 1))

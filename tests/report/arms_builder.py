@@ -137,7 +137,7 @@ FATES = (
         viability="unknown",
         reasons=(
             "Not decided: perplexity on dpo-ranking rose by a share of 0.24 (95 % interval 0.23 to 0.26); the policy "
-            "accepts 0.25. More controls (utility.records) would narrow it.",
+            "accepts 0.25. Measuring it on more controls with answers would narrow it.",
         ),
     ),
     Fate("unlearning.difference", "unlearning", "weights", 0.0, 9.1e4, viability="not_viable", reasons=("Broken.",)),

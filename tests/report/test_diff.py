@@ -236,3 +236,15 @@ def test_a_verdict_that_waivers_made_says_so_everywhere() -> None:
     for shown in (_screen(diff, 160), _text(page(diff)), markdown(diff)):
         assert "with 2 failed rules waived" in " ".join(shown.split())
         assert "fail → waived" in shown
+
+
+def test_each_note_has_a_row_of_its_own() -> None:
+    first = _run("x").model_copy(update={"notes": ["signer unknown", "registered"]})
+    rows = words.runs_in_words(_diff(before=first))
+    assert rows[-2:] == [("Note", "signer unknown", _run("x").notes[0]), ("", "registered", "")]
+
+
+def test_a_figure_of_the_gate_that_decides_nothing_says_so() -> None:
+    line = _line(decides=False, why="not measured alike", movement="rose_alone")
+    assert words.basis(line) == "independent: not measured alike; it decides nothing"
+    assert words.basis(_line()) == "independent: the seeds differ"

@@ -13,7 +13,7 @@ from auditkit.report.base import AuditReport, ReleaseInfo, Verdict
 from auditkit.report.definitions import definition, term_definitions
 from auditkit.report.document import PAPER, SCREEN, Medium, render
 from auditkit.report.redaction import redact
-from auditkit.report.skipped import MOST_OF_A_KIND, skipped
+from auditkit.report.skipped import MOST_IN_A_ROW, MOST_OF_A_KIND, skipped
 from auditkit.report.wording import OUTCOME_WORDS, choice_sentence
 from tests.report.arms_builder import mitigated_report
 from tests.report.builder import build_report, calibration, dataset, rule, small_report
@@ -36,7 +36,9 @@ def test_generations_that_were_not_scored_are_told_with_why() -> None:
 
 
 def test_an_undefined_figure_is_told_with_its_reason() -> None:
-    assert reasons(small_report())["Undercount ratio of bos_prefix and sft-support"] == "no string match"
+    found = reasons(small_report())
+    (what,) = (what for what in found if what.startswith("Undercount ratio of bos_prefix on sft-support, record view"))
+    assert found[what] == "no string match"
 
 
 def test_a_threshold_that_was_not_calibrated_is_told() -> None:
@@ -68,7 +70,7 @@ def test_data_that_were_left_out_are_told() -> None:
 
 def test_arms_that_failed_or_mean_nothing_are_told() -> None:
     report = mitigated_report()
-    told = {row.what for row in skipped(report) if row.part == "Mitigations"}
+    told = {what for row in skipped(report) if row.part == "Mitigations" for what in row.what.split("; ")}
     for arm in report.arms:
         assert not arm.failed or f"The arm {arm.name}" in told
         assert not arm.meaningless or f"The arm {arm.name}, as a protection" in told
@@ -78,7 +80,9 @@ def test_arms_that_failed_or_mean_nothing_are_told() -> None:
 
 def test_a_waived_rule_is_told() -> None:
     verdict = Verdict(outcome="pass", arm="baseline", cautions=[], rules=[rule("waived", "sft-support", 0.2, 0.01)])
-    assert reasons(small_report(verdict=verdict))["adjusted_coverage of template_prefix <= 0.01 on sft-support"]
+    assert reasons(small_report(verdict=verdict))[
+        "The limit on adjusted coverage of template_prefix on sft-support (record view)"
+    ]
 
 
 def test_evidence_that_is_not_shown_is_counted() -> None:
@@ -91,10 +95,34 @@ def test_evidence_that_is_not_shown_is_counted() -> None:
 def test_of_one_kind_only_so_many_are_listed_and_the_rest_counted() -> None:
     report = small_report()
     undefined = report.arms[0].estimates[-1]
-    many = [replace(undefined, dataset=f"set-{number}") for number in range(100)]
+    many = [replace(undefined, dataset=f"set-{number}", reason=f"reason {number}") for number in range(100)]
     arm = report.arms[0].model_copy(update={"estimates": many})
     rows = [row for row in skipped(report.model_copy(update={"arms": [arm]})) if row.part == "Measures"]
     assert len(rows) == MOST_OF_A_KIND + 1 and rows[-1].what == "60 more of this kind"
+
+
+def measures(*reasons: str) -> list[tuple[str, str]]:
+    """The rows of as many undefined figures of as many datasets, with these reasons."""
+    report = small_report()
+    undefined = report.arms[0].estimates[-1]
+    estimates = [replace(undefined, dataset=f"set-{n}", reason=reason) for n, reason in enumerate(reasons)]
+    arm = report.arms[0].model_copy(update={"estimates": estimates})
+    rows = skipped(report.model_copy(update={"arms": [arm]}))
+    return [(row.what, row.why) for row in rows if row.part == "Measures"]
+
+
+def test_what_is_missing_for_one_reason_is_one_row() -> None:
+    ((what, why),) = measures("no string match", "no string match")
+    assert what == "Undercount ratio of bos_prefix on set-0, record view; bos_prefix on set-1, record view"
+    assert why == "no string match"
+    assert len(measures("no string match", "too few controls")) == 2
+    ((what, _),) = measures(*["no string match"] * 20)
+    assert what.count("set-") == MOST_IN_A_ROW and what.endswith("; 12 more")
+
+
+def test_rows_that_differ_in_a_figure_alone_are_one_row_with_the_figures() -> None:
+    ((_, why),) = measures("no string match; the ratio is at least 4", "no string match; the ratio is at least 0")
+    assert why == "no string match; in this order: the ratio is at least 4; the ratio is at least 0"
 
 
 @pytest.mark.parametrize("redacted", [False, True])

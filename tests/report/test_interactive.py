@@ -24,6 +24,7 @@ from tests.report.curves import with_curves
 from tests.report.hostile import HOSTILE
 from tests.report.hostile_report import hostile_report
 from tests.report.poppler import told
+from tests.report.test_history_words import registration
 
 pytestmark = pytest.mark.slow
 
@@ -351,6 +352,21 @@ def test_a_narrow_window_has_nothing_beside_it(browser: Browser, folder: Path, n
             assert seen.page.evaluate("document.documentElement.scrollWidth") == 360
             regions = seen.page.locator(".scroll[tabindex='0']")
             assert regions.count() > 0 and regions.first.get_attribute("role") == "group"
+
+
+def test_digests_and_a_long_verdict_stay_within_a_narrow_window(browser: Browser, tmp_path: Path) -> None:
+    verdict = small_report("pass").verdict
+    rules = [rule.model_copy(update={"outcome": "waived", "waivers": [1, 2]}) for rule in verdict.rules]
+    other = f"Another candidate model was registered: SHA-256 {'a' * 64}."
+    report = small_report(
+        "pass", verdict=verdict.model_copy(update={"rules": rules}), registration=registration(differences=[other])
+    )
+    HtmlFormat().write(report, tmp_path)
+    with visit(browser, tmp_path / FULL, **NARROW) as seen:
+        assert seen.page.evaluate("document.documentElement.scrollWidth") == 360
+        assert seen.page.locator(".verdict .outcome").inner_text().endswith("Pass, with 2 waivers")
+        inside = "box => box.getBoundingClientRect().right <= box.closest('.verdict').getBoundingClientRect().right"
+        assert seen.page.locator(".verdict .outcome").evaluate(inside)
 
 
 def test_the_redacted_page_is_searched_by_ids_and_has_no_texts(browser: Browser, folder: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 
 from auditkit.errors import AuditkitError
 from auditkit.report.base import ScatterPoint
-from auditkit.report.json_format import JsonFormat, canonical, load
+from auditkit.report.json_format import LARGEST_FILE, JsonFormat, canonical, load
 from tests.report.builder import build_report, small_report
 
 
@@ -65,6 +66,9 @@ def test_no_nan_reaches_a_file(tmp_path: Path, value: float) -> None:
         ("[1,", "is not JSON"),
         ("[" * 100_000, "is not JSON"),
         ('{"schema_version": "1.0", "seed": NaN}', "is not JSON"),
+        ('{"schema_version": "1.0", "seed": 1e999}', "is not JSON: 1e999 is beyond"),
+        ('{"schema_version": "1.0", "schema_version": "1.1"}', "is not JSON: a key stands twice"),
+        ('{"provenance": ' + "[" * 64 + "]" * 64 + "}", "nested over 64 levels"),
         ("[]", "is not an audit report"),
         ("{}", "no schema version"),
         ('{"schema_version": "9.0"}', "schema version '9.0'"),
@@ -81,6 +85,21 @@ def test_a_damaged_file_is_refused_with_advice(tmp_path: Path, content: str, mes
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AuditkitError, match="cannot read"):
+        load(tmp_path / "audit.json")
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "audit.json"
+    with path.open("wb") as stream:
+        stream.truncate(LARGEST_FILE + 1)  # sparse: it takes no room
+    with pytest.raises(AuditkitError, match="is over 512 MiB") as caught:
+        load(path)
+    assert caught.value.hint
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "audit.json")
+    with pytest.raises(AuditkitError, match="a pipe or a device"):
         load(tmp_path / "audit.json")
 
 

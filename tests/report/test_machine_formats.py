@@ -142,6 +142,24 @@ class TestSarif:
         # GitHub tracks by this one; where it is missing, the upload digests the line, which would confirm a guess.
         assert all(set(one) == {"auditkitRecord/v1", "primaryLocationLineHash"} for one in prints)
 
+    def test_two_limits_on_one_target_are_two_findings_that_stay_what_they_are(self, tmp_path: Path) -> None:
+        rule = build_report("fail").verdict.rules[0].model_copy(update={"outcome": "fail"})
+
+        def prints(*rules: tuple[float, str]) -> list[str]:
+            """Of the rules that did not pass, by their limits in this order."""
+            made = [rule.model_copy(update={"limit": limit, "outcome": outcome}) for limit, outcome in rules]
+            report = small_report()
+            verdict = report.verdict.model_copy(update={"rules": made})
+            results = sarif(report.model_copy(update={"verdict": verdict}), tmp_path)["runs"][0]["results"]
+            return [r["partialFingerprints"]["auditkitRule/v1"] for r in results if r["ruleId"] == rule.metric]
+
+        strict, lax = prints((0.01, "fail"), (0.05, "fail"))
+        assert strict != lax
+        assert prints((0.05, "fail"), (0.01, "fail")) == [lax, strict]  # in whatever order the policy has them
+        assert prints((0.01, "fail"), (0.05, "pass")) == [strict] == prints((0.01, "fail"))
+        assert prints((0.01, "pass"), (0.05, "fail")) == [lax]
+        assert prints((0.02, "fail")) == [strict]  # a limit that is moved is no new finding
+
     def test_every_result_has_a_place_and_a_category(self, tmp_path: Path) -> None:
         report = build_report("fail")
         run = sarif(report, tmp_path)["runs"][0]

@@ -101,7 +101,7 @@ def test_a_reduction_whose_interval_holds_zero_is_none() -> None:
     [
         ({"failed": "the loss became infinite"}, "Failed: “a”"),
         ({"viability": "not_viable"}, "Not viable: “a”"),
-        ({"viability": "unknown"}, "utility.records"),
+        ({"viability": "unknown"}, "on more controls with answers"),
         ({"meaningless": "whoever has the weights leaves it out"}, "Means nothing against this attacker: “a”"),
     ],
 )

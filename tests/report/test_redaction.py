@@ -4,6 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from auditkit.report.base import AuditReport, Column, ProbeReport, Table
 from auditkit.report.differences import differences
@@ -13,7 +15,7 @@ from auditkit.report.junit_format import JunitFormat
 from auditkit.report.pdf_format import PdfFormat
 from auditkit.report.redaction import redact, span_bar
 from auditkit.report.sarif_format import SarifFormat
-from tests.report.builder import small_report, with_texts
+from tests.report.builder import build_report, small_report, with_texts
 from tests.report.poppler import inflated, told
 
 RECORD = "Zephyrine Quillfeather, 14 Marmalade Crescent, owes £48,211.07 since Michaelmas."
@@ -46,6 +48,33 @@ def test_what_is_redacted_already_is_left_as_it_is() -> None:
     once = redact(secret_report())
     assert once.redacted
     assert redact(once) == once
+
+
+def test_a_report_that_claims_to_be_redacted_is_redacted_all_the_same() -> None:
+    claimed = secret_report().model_copy(update={"redacted": True})
+    assert_clean(canonical(redact(claimed)).decode())
+    assert redact(claimed) == redact(secret_report())
+
+
+@given(record=st.text(max_size=60), generation=st.text(max_size=60), claimed=st.booleans())
+def test_redacting_twice_is_redacting_once(record: str, generation: str, claimed: bool) -> None:
+    report = small_report(redacted=claimed)
+    once = redact(with_texts(report, record, generation))
+    assert redact(once) == once
+
+
+def test_lengths_of_parameters_stay_when_redacted_again() -> None:
+    report = build_report()
+    arms = [arm.model_copy(update={"parameters": {"prefix": "Dear Mr Quillfeather,"}}) for arm in report.arms]
+    once = redact(report.model_copy(update={"arms": arms}))
+    assert once.arms[0].parameters == {"prefix": "21 characters"} and redact(once) == once
+
+
+def test_what_only_looks_like_a_bar_is_not_one() -> None:
+    """A foreign file cannot pass text as a bar: bars and a few digits are all that is left as it is."""
+    for text in ("12 characters of Quillfeather", "█ Quillfeather █\n12 characters", "1234567890123456 characters"):
+        shown = redact(with_texts(small_report(redacted=True), text, text)).findings[0]
+        assert text not in (shown.record_text, shown.generation_text)
 
 
 def test_all_else_stays() -> None:

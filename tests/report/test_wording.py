@@ -44,6 +44,9 @@ def test_an_inconclusive_audit_says_what_would_settle_it() -> None:
     advice = "\n".join(wording.what_would_settle(report.model_copy(update={"attacks": [cut]})))
     for words in ("more controls", "41\u00a0%", "max_new_tokens", "both sides of the limit"):
         assert words in advice
+    assert "“dpo-ranking” (record view) has no calibrated threshold" in advice
+    assert "“sft-support” (record view), of members copied to the letter, the instrument finds only" in advice
+    assert "verbatim" not in advice
 
 
 @pytest.mark.parametrize("outcome", ["pass", "fail"])
@@ -66,3 +69,14 @@ def test_metrics_with_a_suffix_are_defined_by_what_they_begin_with() -> None:
     assert definition("brand_new_metric").title == "brand new metric"
     names = [entry.name for entry in metric_definitions(["coverage", "coverage", "zzz"])]
     assert names[0] == "coverage" and names[-1] == "zzz" and len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(("numbers", "told"), [([1], "without it the"), ([1, 2], "without them the")])
+def test_a_pass_by_waivers_is_shown_as_none_of_the_others(numbers: list[int], told: str) -> None:
+    verdict = small_report("pass").verdict
+    rules = [rule.model_copy(update={"outcome": "waived", "waivers": numbers}) for rule in verdict.rules]
+    report = small_report("pass", verdict=verdict.model_copy(update={"rules": rules}))
+    assert told in wording.verdict_sentence(report)
+    assert wording.outcome_kind(report) == "waived"
+    assert wording.outcome_kind(small_report("pass")) == "pass"
+    assert wording.outcome_kind(small_report("fail")) == "fail"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -94,6 +94,13 @@ def test_coverage() -> None:
     assert (found.value, found.numerator, found.denominator) == (0.3, 3, 10)
     low, high = distinct_interval(side.incidence)
     assert (found.low, found.high) == (low / 10, high / 10)
+
+
+def test_a_coverage_of_cut_generations_alone_is_called_the_least() -> None:
+    members, controls = (replace(covered(hits, 100), scored=0) for hits in ([0, 1], []))
+    for found in (coverage_estimate(SCOPE, members), adjusted_coverage_estimate(SCOPE, members, controls)):
+        assert found.value == 0.02 and found.reason.startswith("every generation was cut, empty or failed")
+    assert coverage_estimate(SCOPE, covered([0], 100)).reason == ""
 
 
 def test_adjusted_coverage_takes_the_controls_away() -> None:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from auditkit.signing import strict_json
+from auditkit import strict_json
 from auditkit.signing.attestation import attest
 from auditkit.signing.event_chain import CLOSED, GENESIS, line_digest
 from auditkit.signing.keys import SigningKeys

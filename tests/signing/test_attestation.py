@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from auditkit import strict_json
 from auditkit.errors import SigningError
-from auditkit.signing import attestation, strict_json
+from auditkit.signing import attestation
 from auditkit.signing.attestation import attest, subjects
 from auditkit.signing.keys import SigningKeys
 from tests.signing.sample_run import predicate

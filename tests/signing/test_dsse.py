@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from securesystemslib.dsse import Envelope
 
-from auditkit.signing import dsse, strict_json
+from auditkit import strict_json
+from auditkit.signing import dsse
 from auditkit.signing.keygen import KeyFiles
 from auditkit.signing.keys import SigningKeys, load_public_key
 

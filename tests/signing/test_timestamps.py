@@ -16,21 +16,26 @@ from auditkit.errors import SigningError
 from auditkit.signing.keygen import KeyFiles
 from auditkit.signing.keys import load_certificate
 from auditkit.signing.timestamps import check_token, request_token
-from tests.signing.local_tsa import certificate, local_tsa, stamper
+from tests.signing.tsa import Authority, local_tsa
 
 DIGEST = hashlib.sha256(b"a registration").digest()
 
 
 @pytest.fixture(scope="module")
-def token() -> bytes:
-    with local_tsa() as authority:
+def authority() -> Authority:
+    return Authority()
+
+
+@pytest.fixture(scope="module")
+def token(authority: Authority) -> bytes:
+    with local_tsa(authority):
         return request_token(authority.url, DIGEST)
 
 
 def test_a_token_says_when_and_by_whom(token: bytes) -> None:
     found = check_token(token, DIGEST)
     assert abs(found.time - datetime.now(UTC)) < timedelta(minutes=5)
-    assert "Local test TSA" in found.authority
+    assert "auditkit test TSA" in found.authority
 
 
 def test_nothing_but_the_digest_is_sent() -> None:
@@ -50,8 +55,12 @@ def test_a_token_over_something_else_is_refused(token: bytes) -> None:
         check_token(token, hashlib.sha256(b"another registration").digest())
 
 
-def test_trust_is_asked_for_only_where_authorities_are_named(token: bytes, key_files: KeyFiles) -> None:
-    assert check_token(token, DIGEST, trusted=[certificate()]) == check_token(token, DIGEST)
+def test_trust_is_asked_for_only_where_authorities_are_named(
+    token: bytes, authority: Authority, key_files: KeyFiles
+) -> None:
+    told, trusted = check_token(token, DIGEST), check_token(token, DIGEST, trusted=[authority.certificate])
+    assert (told.time, told.authority) == (trusted.time, trusted.authority)
+    assert trusted.trusted and not told.trusted
     with pytest.raises(ValueError, match="trusted authority"):
         check_token(token, DIGEST, trusted=[load_certificate(key_files.certificate)])
     with pytest.raises(ValueError, match="trusted authority"):
@@ -59,7 +68,10 @@ def test_trust_is_asked_for_only_where_authorities_are_named(token: bytes, key_f
 
 
 def test_a_certificate_for_something_else_may_not_stamp() -> None:
-    with local_tsa(for_stamps=False) as authority, pytest.raises(SigningError, match="not one for time stamps"):
+    with (
+        local_tsa(Authority(for_stamps=False)) as authority,
+        pytest.raises(SigningError, match="not one for time stamps"),
+    ):
         request_token(authority.url, DIGEST)
 
 
@@ -80,7 +92,7 @@ def test_any_byte_of_a_token_changed_is_refused_or_means_the_same(token: bytes) 
 @pytest.mark.parametrize("answer", [b"", b"no token", b"\x30\x80" * 4000])
 def test_an_authority_that_answers_nonsense_is_an_error_with_a_hint(answer: bytes) -> None:
     with (
-        local_tsa(answer=answer) as authority,
+        local_tsa(Authority(always=answer)) as authority,
         pytest.raises(SigningError, match=r"no time stamp.*\n.*another authority"),
     ):
         request_token(authority.url, DIGEST)
@@ -88,10 +100,13 @@ def test_an_authority_that_answers_nonsense_is_an_error_with_a_hint(answer: byte
 
 def test_a_stale_answer_is_refused() -> None:
     """A recorded answer to an earlier request has another nonce."""
-    earlier = stamper(at=datetime(2020, 1, 1, tzinfo=UTC))
-    _, request = earlier.request_cms(DIGEST, "sha256")  # type: ignore[no-untyped-call]
-    answer = earlier.request_tsa_response(request).dump()
-    with local_tsa(answer=answer) as authority, pytest.raises(SigningError, match="its answer is no time stamp"):
+    earlier = Authority(time=datetime(2020, 1, 1, tzinfo=UTC))
+    _, request = earlier.stamper.request_cms(DIGEST, "sha256")  # type: ignore[no-untyped-call]
+    answer = earlier.answer(request.dump())
+    with (
+        local_tsa(Authority(always=answer)) as authority,
+        pytest.raises(SigningError, match="its answer is no time stamp"),
+    ):
         request_token(authority.url, DIGEST)
 
 

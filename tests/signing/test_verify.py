@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from auditkit import strict_json
 from auditkit.errors import AuditkitError, SigningError
 from auditkit.records import ModelIdentity
-from auditkit.signing import attestation, dsse, strict_json
+from auditkit.signing import attestation, dsse
 from auditkit.signing.attestation import attest
 from auditkit.signing.keygen import KeyFiles
 from auditkit.signing.keys import SigningKeys
@@ -346,4 +347,39 @@ def test_what_is_no_run_folder_is_the_users_mistake(tmp_path: Path, signed_run: 
         verify(signed_run / "report.html")
     with pytest.raises(SigningError):
         verify(signed_run, key=tmp_path / "none.pub")
-    assert named(verify(tmp_path), "attestation.dsse.json is missing")
+
+
+@pytest.mark.parametrize("asked", ["model", "policy", "verdict"])
+def test_what_was_asked_for_is_told_apart_from_integrity(
+    make_run: MakeRun, keys: SigningKeys, tmp_path: Path, asked: str
+) -> None:
+    run = make_run(keys, "fail")
+    other = tmp_path / "other.yaml"
+    other.write_text("name: other\n")
+    arguments: dict[str, dict[str, object]] = {
+        "model": {"model_sha256": "0" * 64},
+        "policy": {"policy_file": other},
+        "verdict": {"require": "pass"},
+    }
+    found = verify(run, **arguments[asked])  # type: ignore[arg-type]
+    assert not found.ok and found.intact and found.integrity == "intact, signer unknown"
+    assert [one.problem for one in found.unmet] == list(found.problems) and asked in found.unmet[0].words
+    (run / "report.html").write_bytes(b"changed")
+    broken = verify(run, **arguments[asked])  # type: ignore[arg-type]
+    assert not broken.intact and len(broken.unmet) == 1
+    assert broken.integrity == f"NOT VERIFIED, {len(broken.problems)} things failed"
+
+
+def test_a_folder_that_is_no_run_is_a_wrong_command(signed_run: Path, tmp_path: Path) -> None:
+    with pytest.raises(AuditkitError, match="is no run of auditkit") as caught:
+        verify(tmp_path)
+    assert caught.value.exit_code == 2 and "auditkit run" in caught.value.hint
+    shutil.copytree(signed_run, tmp_path / "reports" / "bot-1")
+    with pytest.raises(AuditkitError, match="is no run of auditkit") as caught:
+        verify(tmp_path / "reports")
+    assert "bot-1" in caught.value.hint
+
+
+def test_a_run_without_its_attestation_is_still_a_run(run: Path) -> None:
+    (run / "attestation.dsse.json").unlink()
+    assert named(verify(run), "attestation", "missing")

@@ -12,8 +12,8 @@ from auditkit.records import ModelIdentity, ModelManifest, ModelSignature
 from auditkit.signing.attestation import attest
 from auditkit.signing.keygen import KeyFiles
 from auditkit.signing.keys import SigningKeys
-from auditkit.signing.strict_json import canonical
 from auditkit.signing.verify import verify
+from auditkit.strict_json import canonical
 from tests.signing.sample_run import MODEL, TEMPLATE, TOKENIZER, audit_result, predicate
 
 MANIFEST = "9" * 64

@@ -23,18 +23,25 @@ from pyhanko.sign.timestamps import DummyTimeStamper
 
 @dataclass
 class Authority:
-    """A certificate (PEM), and the answers that it gives. ``behave``: "well", or how it misbehaves."""
+    """A certificate (PEM), and the answers that it gives. ``behave``: "well", or how it misbehaves.
+
+    ``time`` None: by this clock; ``always``: the same answer to whatever is asked; ``url``: while it is served.
+    """
 
     name: str = "auditkit test TSA"
     behave: str = "well"
     time: datetime | None = None
+    for_stamps: bool = True
+    always: bytes | None = None
+    url: str = ""
     requests: list[bytes] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, self.name)])
         now = datetime.now(UTC)
-        usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.TIME_STAMPING])
+        purpose = ExtendedKeyUsageOID.TIME_STAMPING if self.for_stamps else ExtendedKeyUsageOID.CODE_SIGNING
+        usage = x509.ExtendedKeyUsage([purpose])
         self.certificate = (
             x509.CertificateBuilder()
             .subject_name(name)
@@ -51,21 +58,27 @@ class Authority:
     def pem(self) -> str:
         return self.certificate.public_bytes(serialization.Encoding.PEM).decode()
 
-    def answer(self, request: bytes) -> bytes:
-        """The response to a request, both DER."""
-        self.requests.append(request)
+    @property
+    def stamper(self) -> DummyTimeStamper:
+        """pyHanko's stamper for tests with this certificate."""
         der = serialization.Encoding.DER
         private = self.key.private_bytes(der, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        stamper = DummyTimeStamper(
+        return DummyTimeStamper(
             asn1_x509.Certificate.load(self.certificate.public_bytes(der)),
             asn1_keys.PrivateKeyInfo.load(private),
             fixed_dt=self.time,
         )
+
+    def answer(self, request: bytes) -> bytes:
+        """The response to a request, both DER."""
+        self.requests.append(request)
+        if self.always is not None:
+            return self.always
         asked = tsp.TimeStampReq.load(request)
         if self.behave == "another digest":
             imprint = asked["message_imprint"]
             imprint["hashed_message"] = bytes(len(imprint["hashed_message"].native))
-        response: bytes = asyncio.run(stamper.async_request_tsa_response(asked)).dump()
+        response: bytes = asyncio.run(self.stamper.async_request_tsa_response(asked)).dump()
         return response
 
 
@@ -92,10 +105,19 @@ def served(authority: Authority, port: int = 0) -> Iterator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}/tsr"
+        authority.url = f"http://127.0.0.1:{server.server_port}/tsr"
+        yield authority.url
     finally:
         server.shutdown()
         server.server_close()
+
+
+@contextmanager
+def local_tsa(authority: Authority | None = None) -> Iterator[Authority]:
+    """An authority while it is served; by default a new one that behaves well."""
+    known = authority or Authority()
+    with served(known):
+        yield known
 
 
 def _response(authority: Authority, request: bytes) -> tuple[int, str, bytes]:

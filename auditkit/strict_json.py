@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any, NoReturn
 
 
@@ -18,13 +19,14 @@ def canonical(value: Any) -> bytes:
 
 
 def parse(content: bytes) -> Any:
-    """The value of strict JSON: UTF-8, no key twice, no NaN or infinity, bounded nesting.
+    """The value of strict JSON: UTF-8, no key twice, no NaN, infinity or number beyond doubles, bounded nesting.
 
     Raises:
         ValueError: it is not that.
     """
     try:
-        return json.loads(content.decode("utf-8"), object_pairs_hook=_object, parse_constant=_refuse)
+        text = content.decode("utf-8")
+        return json.loads(text, object_pairs_hook=_object, parse_constant=_refuse, parse_float=_finite)
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
@@ -45,6 +47,13 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         raise ValueError("a key stands twice in an object")
+    return found
+
+
+def _finite(digits: str) -> float:
+    found = float(digits)
+    if not math.isfinite(found):
+        raise ValueError(f"{digits[:20]} is beyond every number that JSON readers agree on")
     return found
 
 
