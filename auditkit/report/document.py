@@ -280,6 +280,7 @@ _FILTERS: dict[str, Any] = {
     "runs_right_to_left": runs_right_to_left,
     "text_of": text_of,
     "lines": printing.lines,
+    "has_long_words": printing.has_long_words,
     "breakable": printing.breakable,
     "literal": safe_literal,
     "ids": printing.ids,

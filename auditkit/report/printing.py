@@ -11,6 +11,7 @@ from auditkit.report.safe_text import safe_text
 
 MOST_IDS = 256  # token ids of a prefix
 _AFTER_MARKS = re.compile(r"(?<=[_.-])(?=.)")
+_LONG_WORD = re.compile(r"\S{25}")  # half of what a column of a pair holds
 
 
 def finalised(value: Any) -> Any:
@@ -21,6 +22,11 @@ def finalised(value: Any) -> Any:
 def lines(text: str) -> Markup:
     """A text with its line breaks as elements: WeasyPrint breaks preserved ones in the wrong places."""
     return Markup("<br>").join(safe_text(text).split("\n"))
+
+
+def has_long_words(text: str) -> bool:
+    """Whether a line may have to break within a word to stay in its column."""
+    return bool(_LONG_WORD.search(safe_text(text)))
 
 
 def breakable(name: str) -> Markup:
