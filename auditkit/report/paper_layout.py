@@ -1,12 +1,10 @@
-"""WeasyPrint, wrapped: a page of HTML becomes a tagged PDF (PDF/UA-1). Runs as a process of its own as well."""
+"""WeasyPrint, wrapped: a page of HTML becomes a tagged PDF (PDF/UA-1). It runs in a process of its own."""
 
 from __future__ import annotations
 
 import gc
 import io
 import logging
-import sys
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from functools import cache
@@ -132,14 +130,3 @@ def _fetcher(weasyprint: Any) -> Any:
             raise ValueError("a report refers to nothing outside itself")
 
     return NothingOutside()
-
-
-def main() -> None:
-    """A page on stdin, its PDF on stdout. What goes wrong is told on stderr in a line without a word of the page."""
-    try:
-        content = lay_out(sys.stdin.buffer.read().decode())
-    except Exception as error:
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        sys.stderr.write(f"{type(error).__name__} at {Path(last.filename).name}:{last.lineno}")
-        sys.exit(1)
-    sys.stdout.buffer.write(content)

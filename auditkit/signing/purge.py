@@ -40,7 +40,7 @@ PurgeType = Literal["https://auditkit.dev/purge/v1"]
 PURGE_TYPE: PurgeType = "https://auditkit.dev/purge/v1"
 SIZE_LIMIT = ATTESTATION_LIMIT
 # What holds texts of the data in every run. Of other formats the event log says which files do; by default all do.
-PURGEABLE = (AUDIT, "report.html", "report.pdf")
+PURGEABLE = (AUDIT, "report.html", "report.pdf", "report.annex.pdf")
 PURGEABLE_FOLDERS = ("evidence/", "weights/")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from auditkit.errors import AuditkitError, MissingExtraError
-from auditkit.report import paper_layout, pdf_format
+from auditkit.report import paper_layout, paper_processes
 from auditkit.report.base import SignatureInfo
 from auditkit.report.pdf_format import PdfFormat
 from tests.report.builder import small_report, with_texts
@@ -118,14 +118,14 @@ def test_metadata_tell_dates_and_keywords_and_no_text_of_the_data(full: Path, ta
 
 def test_a_layout_that_breaks_names_the_file_and_no_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = "import sys; sys.stdin.read(); sys.stderr.write('MemoryError at layout.py:7'); sys.exit(1)"
-    monkeypatch.setattr(pdf_format, "_CHILD", broken)
+    monkeypatch.setattr(paper_processes, "_CHILD", broken)
     with pytest.raises(AuditkitError, match=r"report\.pdf could not be laid out: MemoryError at layout\.py:7"):
         PdfFormat().write(small_report(), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_layout_that_is_killed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pdf_format, "_CHILD", "import os; os.kill(os.getpid(), 9)")
+    monkeypatch.setattr(paper_processes, "_CHILD", "import os; os.kill(os.getpid(), 9)")
     with pytest.raises(AuditkitError, match="its process ended with -9"):
         PdfFormat().write(small_report(), tmp_path)
 
