@@ -18,6 +18,7 @@ from auditkit.scoring.base import Index, Vectors
 from auditkit.scoring.calibration import HIGHEST_THRESHOLD
 from auditkit.scoring.coverage import DRAWS
 from auditkit.scoring.vectors.exact_search import exact_best
+from auditkit.scoring.vectors.mapped import release
 from auditkit.statistics.length_matching import match_lengths
 
 LOWEST, STEP = 0.5, 0.01
@@ -121,6 +122,7 @@ def count_hits(  # noqa: PLR0917 -- what is asked, of what, and how far
             _, scores = exact_best(np.ascontiguousarray(queries[rows]), drawn)
             best = np.sort(scores[scored[rows]])
             reached[place] += len(best) - np.searchsorted(best, bars, side="left")
+            release(queries, start, min(rows.stop, len(queries)))
     return reached
 
 
