@@ -27,7 +27,7 @@ from auditkit.policy.load import load_policy
 WORDS = (
     "kettle lamp invoice parcel garden bicycle window ticket coffee printer carpet ladder violin pepper anchor candle "
     "harbour meadow saddle trumpet blanket mirror cabinet basket pillow hammer engine ribbon lantern compass"
-).split()
+).split()  # noqa: SIM905
 MEMBERS, CONTROLS, LEAKED, LINES = 100, 200, 20, 20_000
 
 
