@@ -78,11 +78,13 @@ class StringMatching:
         count = next(a.samples for a in self._context.policy.prefix_attacks if a.label == attack)
         with progress.stage(label, count, "generations") as stage:
             for texts in self._texts(attack, dataset, view):
+                places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
+                each = np.fromiter((places[text] for text in texts), np.int64, len(texts))
                 for measure in MEASURES:
                     self._go_on()
-                    record, similarity = index.best(texts, measure, floor)
-                    found.setdefault(f"{measure}_record", []).append(record)
-                    found.setdefault(measure, []).append(similarity)
+                    record, similarity = index.best(list(places), measure, floor)
+                    found.setdefault(f"{measure}_record", []).append(record[each])
+                    found.setdefault(measure, []).append(similarity[each])
                 stage.advance(len(texts))
         with replacing(path) as temporary, temporary.open("wb") as stream:
             np.savez(stream, allow_pickle=False, **{name: np.concatenate(parts) for name, parts in found.items()})

@@ -226,14 +226,14 @@ def decode(ids: Sequence[int]) -> str:
     return bytes(token for token in ids if token < 256).decode("utf-8", errors="replace")
 
 
-@lru_cache(maxsize=1 << 14)
+@lru_cache(maxsize=1 << 15)
 def _turns(tokens: Ids) -> tuple[tuple[str, ...], bool]:
     """The texts of a sample's turns, and whether the assistant's began. A script says the same again and again."""
     reading = read_turns(tokens, 0, MARKS)
     return turn_texts(reading, MARKS, decode)[0], reading.changed
 
 
-@lru_cache(maxsize=1 << 14)
+@lru_cache(maxsize=1 << 15)
 def _tokens(line: Line) -> Ids:
     """A line as a model would write it behind the template's opening. Texts cannot smuggle special tokens in."""
     return (*line.user.encode(), *encode(TURNS.turn_change), *line.assistant.encode(), SPECIAL[END])
