@@ -27,17 +27,17 @@ from auditkit.policy.load import load_policy
 WORDS = (
     "kettle lamp invoice parcel garden bicycle window ticket coffee printer carpet ladder violin pepper anchor candle "
     "harbour meadow saddle trumpet blanket mirror cabinet basket pillow hammer engine ribbon lantern compass"
-).split()  # noqa: SIM905
+)
 MEMBERS, CONTROLS, LEAKED, LINES = 100, 200, 20, 20_000
 
 
 def rows(count: int, seed: int) -> list[dict[str, str]]:
     """Records of one generator; so many of them are all different."""
-    drawn = random.Random(seed)
+    drawn, words = random.Random(seed), WORDS.split()
     return [
         {
-            "q": f"Where did the {' '.join(drawn.sample(WORDS, 6))} go?",
-            "a": f"Try the {' '.join(drawn.sample(WORDS, 5))}.",
+            "q": f"Where did the {' '.join(drawn.sample(words, 6))} go?",
+            "a": f"Try the {' '.join(drawn.sample(words, 5))}.",
         }
         for _ in range(count)
     ]
