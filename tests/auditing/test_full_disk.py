@@ -42,26 +42,25 @@ def _only_run(out: Path) -> Path:
 
 @pytest.mark.slow
 def test_nothing_is_lost_wherever_the_disk_runs_full(tmp_path: Path) -> None:
-    policy = write_project(tmp_path / "project", 1_500, batch_size=50)
-    # Bytes that run out while sampling, after it (the vectors), and while reports are written.
+    policy = write_project(tmp_path / "project", 1_500, batch_size=10)
     out = tmp_path / "out"
-    first = _run(policy, "--out", out, "--set", "report.formats=[json]", most=2_500)
+    first = _run(policy, "--out", out, "--set", "report.formats=[json]", most=16_000)  # while sampling
     run = _only_run(out)
     assert first.returncode == 4 and "--resume" in first.stderr and "Traceback" not in first.stderr
     assert status_of(run).state == "failed"
     sampled = len(list(run.glob("work/generations-*.parquet")))
-    assert 0 < sampled < 30
-    for most in (300_000, 1_400_000):
-        again = _run("--resume", run, most=most)
-        assert again.returncode == 4, again.stderr
-        assert "the file is larger than this process may write" in again.stderr
-        assert (run / "evidence" / "generations-template_prefix.parquet").exists()
+    assert 0 < sampled < 150
+    again = _run("--resume", run, most=1_000_000)  # where the vectors are to be written
+    assert again.returncode == 4, again.stderr
+    assert "the file is larger than this process may write" in again.stderr
+    assert (run / "evidence" / "generations-template_prefix.parquet").exists()
     assert _run("--resume", run).returncode in (0, 1, 3)
     whole = tmp_path / "whole"
     assert _run(policy, "--out", whole, "--set", "report.formats=[json]").returncode in (0, 1, 3)
     assert _audit(run) == _audit(_only_run(whole))
     assert not verify(run).problems
-    assert [event["first"] for event in EventLog(run / "events.jsonl").recorded("sampled")] == list(range(0, 1_500, 50))
+    told = [event["first"] for event in EventLog(run / "events.jsonl").recorded("sampled")]
+    assert told == sorted(set(told)) and len(told) >= 149  # a part that was kept, and the event that did not fit
 
 
 def test_a_line_that_does_not_fit_leaves_the_log_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
