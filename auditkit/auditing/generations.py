@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,20 +35,25 @@ def write_part(path: Path, generations: list[Generation]) -> None:
         pq.write_table(_table(generations), temporary, compression="zstd")
 
 
-def merge(parts: list[Path], target: Path, attack: str, prefixes: list[Prefix]) -> None:
-    """All parts in order as one file that also says which literal prefixes were used; then the parts go."""
+def merge(
+    parts: list[Path], target: Path, attack: str, prefixes: list[Prefix], tell: Callable[[int], None] = lambda _: None
+) -> None:
+    """All parts in order as one file that also says which literal prefixes were used; then the parts go.
+
+    ``tell`` hears how many more parts are in the file.
+    """
     import pyarrow.parquet as pq
 
     told = {"attack": attack, "prefixes": json.dumps([vars_of(p) for p in prefixes])}
     schema = blinded_schema(_schema().with_metadata(told))
     with replacing(target) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
-        for table in _row_groups(parts):
+        for table in _row_groups(parts, tell):
             writer.write_table(table.cast(schema))
     for part in parts:
         part.unlink()
 
 
-def _row_groups(parts: list[Path]) -> Iterator[pa.Table]:
+def _row_groups(parts: list[Path], tell: Callable[[int], None]) -> Iterator[pa.Table]:
     """The parts in order, small ones put together: what a file says of each of its row groups is held in memory."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -58,9 +63,11 @@ def _row_groups(parts: list[Path]) -> Iterator[pa.Table]:
         waiting.append(pq.read_table(part))
         if sum(map(len, waiting)) >= BATCH:
             yield pa.concat_tables(waiting)
+            tell(len(waiting))
             waiting = []
     if waiting:
         yield pa.concat_tables(waiting)
+        tell(len(waiting))
 
 
 def vars_of(prefix: Prefix) -> dict[str, Any]:

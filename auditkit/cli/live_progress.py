@@ -41,7 +41,9 @@ def _bars(console: Console) -> Progress:
     columns = [TextColumn("{task.description}", markup=False, table_column=name)]
     if console.width >= BAR_FROM:
         columns.append(BarColumn(bar_width=20))  # type: ignore[arg-type]
-    columns += [TextColumn("{task.fields[" + field + "]}", table_column=numbers()) for field in ("far", "rate", "left")]
+    columns += [
+        TextColumn(" {task.fields[" + field + "]}", table_column=numbers()) for field in ("far", "rate", "left")
+    ]
     return _Live(*columns, console=console, expand=True)
 
 
