@@ -19,6 +19,7 @@ HEAVY = {
     "hnswlib",
     "ray",
     "weasyprint",
+    "typst",
     "sentence_transformers",
     "pyhanko",
     "trl",
