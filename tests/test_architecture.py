@@ -19,7 +19,6 @@ HEAVY = {
     "hnswlib",
     "ray",
     "weasyprint",
-    "typst",
     "sentence_transformers",
     "pyhanko",
     "trl",

@@ -13,9 +13,9 @@ from auditkit.errors import AuditkitError
 from auditkit.registry import BUILT_IN, kinds
 
 # In the order in which they are told; what else lies in a run folder, its attestation lists.
-WITH_TEXTS = ("report.html", "report.pdf", "report.annex.pdf", "audit.json")
+WITH_TEXTS = ("report.html", "report.pdf", "audit.json")
 WITHOUT_TEXTS = (
-    *("report.redacted.html", "report.redacted.pdf", "report.redacted.annex.pdf", "audit.redacted.json"),
+    *("report.redacted.html", "report.redacted.pdf", "audit.redacted.json"),
     *("results.sarif", "results.junit.xml", "bom.cdx.json", "summary.md"),
 )
 

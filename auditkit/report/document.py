@@ -18,7 +18,6 @@ from auditkit.report.direction import direction, runs_right_to_left, text_of
 from auditkit.report.model_words import ignored_words, manifest_words, signature_words
 from auditkit.report.numbered import Figure, numbered_figures
 from auditkit.report.page_security import content_policy, page_margin
-from auditkit.report.paper_annex import annex_sentence
 from auditkit.report.pairs import Cut, shown_bands, shown_findings
 from auditkit.report.redaction import redact
 from auditkit.report.repeating import extras
@@ -55,7 +54,7 @@ SCREEN = Medium(
     screen=True, findings=5000, finding_characters=4000, pairs=2000, pair_characters=1500, lines=80, removals=5000
 )
 PAPER = Medium(
-    screen=False, findings=50, finding_characters=1000, pairs=120, pair_characters=420, lines=24, removals=100
+    screen=False, findings=1500, finding_characters=1000, pairs=120, pair_characters=420, lines=24, removals=100
 )
 
 # Sections in order; one whose test says no is left out, of the contents too.
@@ -136,7 +135,6 @@ def _view(report: AuditReport, medium: Medium, redacted: bool) -> dict[str, Any]
         "mitigations": shown_mitigations(report),
         "shown_in_full": {"baseline": baseline.name if baseline else "", "shipping": report.verdict.arm},
         "findings": findings,
-        "annex": "" if medium.screen else annex_sentence(report, medium.findings, redacted),
         "findings_left_out": len(report.findings) - len(findings),
         "most_removals": medium.removals,
         "choice": wording.choice_sentence(report),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 PLACE = "<!-- fonts -->"  # in the page, where the sentence goes: data are escaped and cannot hold it
@@ -21,13 +21,8 @@ def with_missing_shown(page: str, fonts: Any) -> str:
     ``fonts``: the FontConfiguration that the page will be laid out with.
     """
     missing = missing_characters(_MARKUP.sub("", page), fonts)
-    sentence = f'<p class="note">{named_missing(missing)}</p>' if missing else ""
-    return shown_by_number(page, missing).replace(PLACE, sentence, 1)
-
-
-def shown_by_number(page: str, missing: set[str]) -> str:
-    """The page with each of these characters as ⟨U+XXXX⟩."""
-    return page.translate({ord(character): f"⟨U+{ord(character):04X}⟩" for character in missing})
+    shown = page.translate({ord(character): f"⟨U+{ord(character):04X}⟩" for character in missing})
+    return shown.replace(PLACE, f'<p class="note">{_sentence(missing)}</p>' if missing else "", 1)
 
 
 def missing_characters(text: str, fonts: Any) -> set[str]:
@@ -43,22 +38,22 @@ def missing_characters(text: str, fonts: Any) -> set[str]:
         return int(pango.pango_layout_get_unknown_glyphs_count(layout))
 
     found = sorted({character for character in text if not character.isascii() and not character.isspace()})
-    return set(single_out(found, unknown))
+    return set(_single_out(found, unknown))
 
 
-def single_out(characters: list[str], unknown: Callable[[str], Any]) -> Iterable[str]:
-    """Those without a glyph: ``unknown`` says whether any of several is. Most pages miss nothing: one question."""
+def _single_out(characters: list[str], unknown: Any) -> Iterable[str]:
+    """Halve until what has no glyph is found: most pages miss nothing, and one question settles it."""
     if not characters or not unknown("".join(characters)):
         return
     if len(characters) == 1:
         yield characters[0]
         return
     middle = len(characters) // 2
-    yield from single_out(characters[:middle], unknown)
-    yield from single_out(characters[middle:], unknown)
+    yield from _single_out(characters[:middle], unknown)
+    yield from _single_out(characters[middle:], unknown)
 
 
-def named_missing(missing: set[str]) -> str:
+def _sentence(missing: set[str]) -> str:
     """What the reader must know of them."""
     scripts = sorted({_script(character) for character in missing})
     named = ", ".join(scripts[:MOST_NAMED]) + (" and more" if len(scripts) > MOST_NAMED else "")

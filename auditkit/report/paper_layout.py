@@ -7,7 +7,7 @@ import io
 import logging
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from functools import cache
 from pathlib import Path
@@ -134,7 +134,7 @@ def _fetcher(weasyprint: Any) -> Any:
     return NothingOutside()
 
 
-def main(lay_out: Callable[[str], bytes] = lay_out) -> None:
+def main() -> None:
     """A page on stdin, its PDF on stdout. What goes wrong is told on stderr in a line without a word of the page."""
     try:
         content = lay_out(sys.stdin.buffer.read().decode())

@@ -176,11 +176,11 @@ def _rules(report: AuditReport) -> Iterator[_Reason]:
 
 def _pages(report: AuditReport, shown: int | None) -> Iterator[_Reason]:
     held = len(report.findings)
-    kind, file = ("redacted ", "audit.redacted.json") if report.redacted else ("", "audit.json")
+    page, file = ("redacted HTML", "audit.redacted.json") if report.redacted else ("HTML", "audit.json")
     if report.findings_total > held:
         yield (
             f"{count(report.findings_total - held)} of {count(report.findings_total)} leaked records",
             f"the policy shows {count(held)} (report.max_findings); the evidence holds all of them until it is purged",
         )
     if shown is not None and shown < held:
-        yield f"{count(held - shown)} more leaked records", f"they are in the {kind}evidence annex or HTML report, and in {file}"
+        yield f"{count(held - shown)} more leaked records", f"they are in the {page} report and in {file}"

@@ -16,7 +16,7 @@ POLICY_LOCK = "policy.lock.yaml"
 REGISTRATION = "registration.dsse.json"  # of the policy, signed before the run; a copy in the run folder
 REGISTRATION_STAMP = "registration.timestamp"  # an RFC 3161 token over it, in base64
 PURGE = "purge.dsse.json"
-PDFS = ("report.pdf", "report.redacted.pdf", "report.annex.pdf", "report.redacted.annex.pdf")
+PDFS = ("report.pdf", "report.redacted.pdf")
 
 StatementType = Literal["https://in-toto.io/Statement/v1"]
 PredicateType = Literal["https://auditkit.dev/audit/v1"]

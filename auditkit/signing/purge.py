@@ -36,7 +36,7 @@ PurgeType = Literal["https://auditkit.dev/purge/v1"]
 PURGE_TYPE: PurgeType = "https://auditkit.dev/purge/v1"
 SIZE_LIMIT = ATTESTATION_LIMIT
 # Everything that holds texts of the data. The redacted files, the lock and the events hold none, and are what stays.
-PURGEABLE = (AUDIT, "report.html", "report.pdf", "report.annex.pdf")
+PURGEABLE = (AUDIT, "report.html", "report.pdf")
 PURGEABLE_FOLDERS = ("evidence/", "weights/")
 
 
