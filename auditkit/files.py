@@ -27,8 +27,10 @@ def make_folder(path: Path) -> Path:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """A temporary path to write to; it takes the final name, synced to disk, only when the block succeeds.
+
+    ``durable`` False: not synced, for what is of no use after a power failure.
 
     Raises:
         RunError: the disk is full, the folder read-only, the file too large.
@@ -39,9 +41,11 @@ def replacing(path: Path) -> Iterator[Path]:
             # Its owner's alone before the first byte is there to be read.
             os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE))
             yield temporary
-            _sync(temporary)
+            if durable:
+                _sync(temporary)
             temporary.replace(path)
-            _sync(path.parent)
+            if durable:
+                _sync(path.parent)
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)

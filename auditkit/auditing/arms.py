@@ -18,6 +18,7 @@ from auditkit.auditing.generate import generate
 from auditkit.auditing.measured import Measured, arm_estimates, probe_estimates, withheld
 from auditkit.auditing.open_model import OpenModel
 from auditkit.auditing.probing import Probed, ask_base, ask_candidate, measure
+from auditkit.auditing.progress import Within, single
 from auditkit.auditing.recorded import RecordedModel
 from auditkit.auditing.score import score
 from auditkit.auditing.utility import Utility, measured_utility, read_utility, write_utility
@@ -42,7 +43,16 @@ SAME_WEIGHTS = "the weights are the baseline's, and so is what the probes say of
 
 def run_arms(context: Context, baseline: Measured) -> list[Measured]:
     """Every declared mitigation, one after the other; what an earlier process finished is taken from disk."""
-    return [_run_arm(context, mitigation, baseline) for mitigation in context.policy.arms]
+    arms = context.policy.arms
+    return [
+        _run_arm(_told_as(context, f"arm {place} of {len(arms)}: {mitigation.label}"), mitigation, baseline)
+        for place, mitigation in enumerate(arms, 1)
+    ]
+
+
+def _told_as(context: Context, arm: str) -> Context:
+    """The run with its progress told as this arm's."""
+    return replace(context, progress=Within(context.progress, arm))
 
 
 def arm_attacker(mitigation: Mitigation, release: Attacker) -> Attacker:
@@ -92,7 +102,8 @@ def _measured(context: Context, mitigation: Mitigation, baseline: Measured) -> M
         opened_embedding(context.policy, context.secret, context.log, context.progress) as embedding,
         workshop(context, mitigation, baseline, embedding) as shop,
     ):
-        made = mitigation.make(shop)
+        with single(context.progress, "make it"):
+            made = mitigation.make(shop)
         _same_as_begun(context, mitigation, made)
         context.log.append("arm_made", arm=mitigation.label, kind=mitigation.kind)
         inside = _arm_context(context, mitigation, made, shop)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from auditkit.attacks.base import Attack
 from auditkit.auditing import generations
+from auditkit.auditing.generation_columns import counted
 from auditkit.auditing.run_folder import RunFolder
 from auditkit.report.base import AttackInfo
 
@@ -14,13 +13,7 @@ def attack_info(attack: Attack, run: RunFolder) -> AttackInfo:
     """Counted from the evidence, a batch at a time."""
     name = attack.label
     path = run.generations_file(name)
-    finished: Counter[str] = Counter()
-    turn_changes: Counter[str] = Counter()
-    tokens = 0
-    for batch in generations.read(path):
-        finished.update(generation.finish for generation in batch)
-        turn_changes.update(generation.turn_change for generation in batch)
-        tokens += sum(len(generation.token_ids) for generation in batch)
+    finished, turn_changes, tokens = counted(path)
     return AttackInfo(
         name=name,
         kind=attack.kind,

@@ -5,6 +5,7 @@ No text of records or generations ever stands in it.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from datetime import UTC, datetime
@@ -18,6 +19,14 @@ from auditkit.signing.event_chain import GENESIS, line_digest
 def now() -> str:
     """The present in UTC, to the millisecond, ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _write_whole(descriptor: int, content: bytes) -> None:
+    """All of it or nothing: what a disk that runs full took of a line would be followed by the next one."""
+    before = os.fstat(descriptor).st_size
+    if os.write(descriptor, content) < len(content):
+        os.ftruncate(descriptor, before)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 class EventLog:
@@ -36,7 +45,7 @@ class EventLog:
         with storage_errors(self.path):
             descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, FILE_MODE)
             try:
-                os.write(descriptor, line + b"\n")
+                _write_whole(descriptor, line + b"\n")
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)

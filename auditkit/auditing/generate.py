@@ -29,5 +29,7 @@ def _run_attack(context: Context, attack: Attack, model: LanguageModel) -> None:
             generations.write_part(part, samples)
             context.log.append("sampled", attack=attack.label, first=request.first_ordinal, count=len(samples))
             stage.advance(len(samples), sum(len(sample.token_ids) for sample in samples))
-    generations.merge(parts, context.run.generations_file(attack.label), attack.label, prefixes)
+    with context.progress.stage(f"put {attack.label} together", len(parts), "parts") as stage:
+        target = context.run.generations_file(attack.label)
+        generations.merge(parts, target, attack.label, prefixes, stage.advance)
     context.log.append("attack_finished", attack=attack.label, generations=attack.samples)

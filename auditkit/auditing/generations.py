@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,17 +35,39 @@ def write_part(path: Path, generations: list[Generation]) -> None:
         pq.write_table(_table(generations), temporary, compression="zstd")
 
 
-def merge(parts: list[Path], target: Path, attack: str, prefixes: list[Prefix]) -> None:
-    """All parts in order as one file that also says which literal prefixes were used; then the parts go."""
+def merge(
+    parts: list[Path], target: Path, attack: str, prefixes: list[Prefix], tell: Callable[[int], None] = lambda _: None
+) -> None:
+    """All parts in order as one file that also says which literal prefixes were used; then the parts go.
+
+    ``tell`` hears how many more parts are in the file.
+    """
     import pyarrow.parquet as pq
 
     told = {"attack": attack, "prefixes": json.dumps([vars_of(p) for p in prefixes])}
     schema = blinded_schema(_schema().with_metadata(told))
     with replacing(target) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
-        for part in parts:
-            writer.write_table(pq.read_table(part).cast(schema))
+        for table in _row_groups(parts, tell):
+            writer.write_table(table.cast(schema))
     for part in parts:
         part.unlink()
+
+
+def _row_groups(parts: list[Path], tell: Callable[[int], None]) -> Iterator[pa.Table]:
+    """The parts in order, small ones put together: what a file says of each of its row groups is held in memory."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    waiting: list[pa.Table] = []
+    for part in parts:
+        waiting.append(pq.read_table(part))
+        if sum(map(len, waiting)) >= BATCH:
+            yield pa.concat_tables(waiting)
+            tell(len(waiting))
+            waiting = []
+    if waiting:
+        yield pa.concat_tables(waiting)
+        tell(len(waiting))
 
 
 def vars_of(prefix: Prefix) -> dict[str, Any]:
@@ -66,19 +88,35 @@ def prefixes_of(path: Path) -> list[PrefixInfo]:
     return [PrefixInfo(**found) for found in json.loads(pq.read_schema(path).metadata[b"prefixes"])]
 
 
-def read(path: Path, batch: int = BATCH, only: Collection[int] | None = None) -> Iterator[list[Generation]]:
+def read(
+    path: Path, batch: int = BATCH, only: Collection[int] | None = None, *, tokens: bool = True
+) -> Iterator[list[Generation]]:
     """The generations of an attack in ordinal order, at most ``batch`` at a time; ``only``: those of these ordinals.
 
-    What is not wanted is dropped before Python sees it: its tokens would cost far more than the reading.
+    What is not wanted is dropped before Python sees it: its tokens would cost far more than the reading. Where only
+    texts matter, ``tokens`` False leaves ``token_ids`` empty.
     """
     import pyarrow.parquet as pq
 
     wanted = None if only is None else np.unique(np.fromiter(only, np.int64, len(only)))
+    columns = [name for name in _schema().names if tokens or name != "token_ids"]
     with pq.ParquetFile(path) as file:
         attack = file.schema_arrow.metadata[b"attack"].decode()
-        for table in file.iter_batches(batch_size=batch):
+        groups = list(range(file.num_row_groups)) if wanted is None else _holding(file, wanted)
+        for table in file.iter_batches(batch_size=batch, row_groups=groups, columns=columns) if groups else ():
             kept = table if wanted is None else table.filter(_among(table["ordinal"], wanted))
             yield [_generation(attack, row) for row in kept.to_pylist()]
+
+
+def _holding(file: Any, wanted: npt.NDArray[np.int64]) -> list[int]:
+    """The row groups that can hold some of these ordinals, by what the file says of each."""
+    place = _schema().names.index("ordinal")  # behind no list, so that it is the same place among the stored columns
+    found = []
+    for group in range(file.num_row_groups):
+        known = file.metadata.row_group(group).column(place).statistics
+        if known is None or np.searchsorted(wanted, known.min) < np.searchsorted(wanted, known.max, side="right"):
+            found.append(group)
+    return found
 
 
 def _among(ordinals: pa.Array, wanted: npt.NDArray[np.int64]) -> pa.Array:
@@ -89,7 +127,9 @@ def _among(ordinals: pa.Array, wanted: npt.NDArray[np.int64]) -> pa.Array:
 
 
 def _generation(attack: str, row: dict[str, Any]) -> Generation:
-    return Generation(**{**row, "attack": attack, "turns": tuple(row["turns"]), "token_ids": tuple(row["token_ids"])})
+    return Generation(
+        **{**row, "attack": attack, "turns": tuple(row["turns"]), "token_ids": tuple(row.get("token_ids", ()))}
+    )
 
 
 def _schema() -> pa.Schema:

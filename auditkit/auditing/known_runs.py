@@ -86,13 +86,14 @@ def _looked_up(run: KnownRun, folder: Path) -> KnownRun:
     """
     if folder.name != run.run:  # a path, which no run is called
         return run
-    attested = _attested_outcome(folder)
+    attested = attested_outcome(folder)
     contradicted = attested is not None and run.outcome in get_args(Outcome) and run.outcome != attested
     head = _first_event(folder).get("ledger", "")
     return replace(run, outcome=attested or run.outcome, contradicted=contradicted, ledger_sha256=head)
 
 
-def _attested_outcome(folder: Path) -> RunOutcome | None:
+def attested_outcome(folder: Path) -> RunOutcome | None:
+    """The verdict in a finished run's attestation, whoever signed it; None where that cannot be read."""
     try:
         return attestation.read(folder).statement.predicate.verdict.outcome
     except (OSError, ValueError):  # nor can what stands in a ledger be the name of a folder, always

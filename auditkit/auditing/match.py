@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,15 +10,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from auditkit.auditing import generations
 from auditkit.auditing.blinding import blinded_schema
 from auditkit.auditing.context import Context
+from auditkit.auditing.generation_columns import ordinals_and_complete
 from auditkit.auditing.nearest import Nearest, SideIndexes, stored_nearest
 from auditkit.auditing.run_folder import RunFolder
 from auditkit.auditing.sides import Sides
 from auditkit.auditing.string_matches import Columns, StringMatching
 from auditkit.files import replacing
-from auditkit.records import Generation, View
+from auditkit.records import View
 from auditkit.scoring.base import IndexUse, Scores, Vectors
 
 Integers = npt.NDArray[np.int64]
@@ -101,12 +100,10 @@ def _write(path: Path, run: RunFolder, sides: Sides, nearest: Nearest, found: tu
     told = {"index": json.dumps(asdict(nearest.index))}
     schema = blinded_schema(pa.schema(_arrow_types()).with_metadata(told))
     with replacing(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
-        for start, batch in _batches(run, attack):
-            columns: dict[str, Any] = {
-                "ordinal": [generation.ordinal for generation in batch],
-                "complete": [generation.complete(sides.view) for generation in batch],
-            }
-            rows = slice(start, start + len(batch))
+        start = 0
+        for ordinals, complete in ordinals_and_complete(run.generations_file(attack), sides.view):
+            columns: dict[str, Any] = {"ordinal": ordinals, "complete": complete}
+            rows = slice(start, start := start + len(ordinals))
             columns |= {name: column[rows] for name, column in (by_vectors | by_strings).items()}
             writer.write_table(pa.table(columns, schema=schema))
 
@@ -116,13 +113,6 @@ def _arrow_types() -> dict[str, Any]:
 
     kinds = {"int64": pa.int64(), "float32": pa.float32(), "float64": pa.float64(), "bool": pa.bool_()}
     return {name: kinds[kind] for name, kind in COLUMNS.items()}
-
-
-def _batches(run: RunFolder, attack: str) -> Iterator[tuple[int, list[Generation]]]:
-    start = 0
-    for batch in generations.read(run.generations_file(attack)):
-        yield start, batch
-        start += len(batch)
 
 
 def _read(path: Path, attack: str, dataset: str, view: View) -> AttackMatches:

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from auditkit.auditing import generations
 from auditkit.auditing.context import Context
 from auditkit.auditing.cover import SideCoverage, write_coverage
+from auditkit.auditing.generation_columns import ordinals_and_complete
+from auditkit.auditing.progress import single
 from auditkit.auditing.sides import Sides
 from auditkit.auditing.vectors import BLOCK
 from auditkit.files import replacing, write_bytes
@@ -56,7 +57,9 @@ class SideIndexes:
         scoring = self._context.policy.scoring
         # A graph holds every vector: where none may be kept between audits, no graph may either.
         store = IndexStore(index_folder(self._context), self._context.secret) if scoring.cache else None
-        return scoring.index.open(vectors, self._choice(side, vectors), store)
+        what = f"index {side} of {self.sides.dataset.name}, {self.sides.view}"
+        with single(self._context.progress, what):
+            return scoring.index.open(vectors, self._choice(side, vectors), store)
 
     def _choice(self, side: str, vectors: Vectors) -> IndexChoice:
         """Made once a run: measured costs differ from one process to the next."""
@@ -136,8 +139,8 @@ def _nearest(sides: Sides, members: tuple[Index, Scores], controls: tuple[Index,
 
 def _complete(context: Context, attack: str, sides: Sides) -> Flags:
     """(n,) which generations reached the end of this view."""
-    read = generations.read(context.run.generations_file(attack))
-    return np.array([each.complete(sides.view) for batch in read for each in batch], np.bool_)
+    parts = [whole for _, whole in ordinals_and_complete(context.run.generations_file(attack), sides.view)]
+    return np.concatenate([np.zeros(0, np.bool_), *parts])
 
 
 def _path(context: Context, attack: str, sides: Sides) -> Path:

@@ -17,6 +17,7 @@ from auditkit.auditing.near_controls import (
     refuse_near_controls,
     without,
 )
+from auditkit.auditing.progress import Progress, Silent, single
 from auditkit.corpus.base import Corpus
 from auditkit.corpus.fields import FieldMap, TraceMarkers
 from auditkit.corpus.merkle import corpus_root
@@ -155,14 +156,21 @@ class PreparedDataset:
         )
 
 
-def prepare(policy: Policy, secret: bytes) -> list[PreparedDataset]:
-    """Read every dataset and its controls.
+def prepare(policy: Policy, secret: bytes, progress: Progress | None = None) -> list[PreparedDataset]:
+    """Read every dataset and its controls, and label what nearly repeats what: of large ones, that takes a while.
 
     Raises:
         DataError: bad lines above the declared share, or a control that repeats a member or, unless the policy says
             otherwise, nearly repeats one.
     """
-    return [prepare_dataset(section, policy.scoring.string_threshold, secret) for section in policy.datasets]
+    found = []
+    for section in policy.datasets:
+        with single(progress or Silent(), f"read {section.name} and its controls"):
+            data = prepare_dataset(section, policy.scoring.string_threshold, secret)
+        with single(progress or Silent(), f"find near-duplicates in {section.name}"):
+            data.sizes()
+        found.append(data)
+    return found
 
 
 def prepare_dataset(

@@ -14,6 +14,7 @@ from auditkit.auditing.likelihoods import read_likelihoods
 from auditkit.auditing.observations import read_observation, write_observation
 from auditkit.auditing.open_model import OpenModel
 from auditkit.auditing.prepare import PreparedDataset
+from auditkit.auditing.progress import each
 from auditkit.auditing.reading_plan import Surroundings, readings_of, surroundings
 from auditkit.corpus.identity import keyed_id
 from auditkit.errors import RunError
@@ -56,10 +57,10 @@ def measure(context: Context, candidate: OpenModel) -> list[Probed]:
     if not context.policy.record_probes:
         return []
     around = surroundings(context, candidate)
+    pairs = [(probe, data) for data in context.datasets for probe in context.policy.record_probes]
     found = [
         Probed(probe, data, _result(context, probe, data, around))
-        for data in context.datasets
-        for probe in context.policy.record_probes
+        for probe, data in each(context.progress, "figures of the probes", "probes", pairs)
     ]
     for one in found:
         _write_scores(context, one)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from auditkit.auditing.context import Context
 from auditkit.auditing.embedding import refuse_forbidden
 from auditkit.auditing.events import EventLog, now
+from auditkit.auditing.progress import each, single
 from auditkit.auditing.run_folder import RunFolder
 from auditkit.auditing.state import RunState
 from auditkit.errors import AuditkitError
@@ -41,15 +42,15 @@ def publish(context: Context, report: AuditReport) -> None:
     keys = signing_keys(policy)
     for warning in keys.warnings if keys else ():
         context.progress.note(f"warning: {warning}")
-    with context.progress.stage("write reports", len(report_formats(policy)), "formats") as stage:
-        for wanted in report_formats(policy):
+    for wanted in each(context.progress, "write reports", "formats", report_formats(policy)):
+        with single(context.progress, f"write {wanted.kind}"):
             for path in wanted.write(report, run.path):
                 name = path.relative_to(run.path).as_posix()
                 log.append("written", file=name, texts=name not in wanted.textless)
-            if wanted.kind == "json":  # what follows is made from the file, so that it can be made from it again
-                report = load(run.audit_file)
-            stage.advance(1)
-    _sign_pdfs(run, keys, log, timestamp_of(policy))
+        if wanted.kind == "json":  # what follows is made from the file, so that it can be made from it again
+            report = load(run.audit_file)
+    with single(context.progress, "sign"):
+        _sign_pdfs(run, keys, log, timestamp_of(policy))
     run.drop_work()
     run.drop_empty_folders()
     log.append("closed", verdict=report.verdict.outcome)

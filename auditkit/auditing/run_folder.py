@@ -6,6 +6,7 @@ import fcntl
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -14,6 +15,8 @@ from pathlib import Path
 
 from auditkit.errors import AuditkitError, RunError
 from auditkit.files import FOLDER_MODE, make_folder, storage_errors, write_bytes
+
+PATIENCE_SECONDS = 0.5  # whoever asks for a run's status holds it for a moment
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,11 @@ class RunFolder:
     def attestation(self) -> Path:
         """The signed statement over every other file."""
         return self.path / "attestation.dsse.json"
+
+    @property
+    def status_file(self) -> Path:
+        """How far the run is, for whoever asks: among the scratch files, so that it is gone before signing."""
+        return self.shared_work / "status.json"
 
     @property
     def finished(self) -> bool:
@@ -165,13 +173,38 @@ class RunFolder:
         """
         descriptor = os.open(self.path, os.O_RDONLY)
         try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not _locked(descriptor, fcntl.LOCK_EX, PATIENCE_SECONDS):
                 raise RunError(f"{self.path} is being worked on by another process", "wait for it to end") from None
             yield
         finally:
             os.close(descriptor)
+
+    @property
+    def held(self) -> bool:
+        """Whether a process is working on it: the lock goes with the process, whatever ended that.
+
+        Seen from another host, this is true only where the file system passes locks on.
+        """
+        with storage_errors(self.path):
+            descriptor = os.open(self.path, os.O_RDONLY)
+        try:
+            return not _locked(descriptor, fcntl.LOCK_SH, 0.0)
+        finally:
+            os.close(descriptor)
+
+
+def _locked(descriptor: int, lock: int, patience: float) -> bool:
+    """Whether the lock could be had within ``patience`` seconds."""
+    until = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(descriptor, lock | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                return False
+            time.sleep(0.02)
+        else:
+            return True
 
 
 def create(parent: Path, name: str, files: dict[str, bytes]) -> RunFolder:

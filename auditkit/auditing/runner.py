@@ -26,13 +26,14 @@ from auditkit.auditing.measured import measured_baseline
 from auditkit.auditing.open_model import OpenModel
 from auditkit.auditing.prepare import PreparedDataset, prepare
 from auditkit.auditing.probing import ask_base, ask_candidate, measure
-from auditkit.auditing.progress import Progress, Silent
+from auditkit.auditing.progress import Both, Progress, Silent, each, single
 from auditkit.auditing.provenance import code_sha256
 from auditkit.auditing.publish import check_formats, check_scoring, load_report, publish, signing_keys
 from auditkit.auditing.run_folder import RunFolder
 from auditkit.auditing.score import Scores, score
 from auditkit.auditing.secret import project_secret
 from auditkit.auditing.state import STATE_FILE, RunState, data_digests
+from auditkit.auditing.status_file import telling
 from auditkit.auditing.waiving import locked, run_files
 from auditkit.corpus.identity import keyed_digest
 from auditkit.errors import AuditkitError, ModelError, RunError
@@ -97,7 +98,7 @@ def start(policy: Policy, out: Path, progress: Progress) -> Result:
         secret = _refuse_early(policy)
         registration = registration_files(policy)
         models = _identify(policy, progress)
-        datasets = prepare(policy, secret)
+        datasets = prepare(policy, secret, progress)
         waivers = run_files(policy)
         state = _state(policy, models, datasets, secret, locked(waivers))
     files = {"policy.lock.yaml": state.lock.encode(), STATE_FILE: state.model_dump_json(indent=1).encode()}
@@ -125,7 +126,7 @@ def resume(path: Path, progress: Progress) -> Result:
     clock = StageClock()
     with clock.stage("prepare"):
         secret = _refuse_early(policy)
-        datasets = prepare(policy, secret)
+        datasets = prepare(policy, secret, progress)
         state.check_unchanged(_identify(policy, progress), datasets)
     return _execute(_Prepared(policy, state, datasets, secret), run, clock, progress)
 
@@ -147,11 +148,13 @@ def _execute(prepared: _Prepared, run: RunFolder, clock: StageClock, progress: P
         make_folder(run.work)  # gone where an earlier process was killed between clearing up and signing
         run.drop_part_files()
         log = EventLog(run.events)
-        context = Context(
-            prepared.policy, prepared.state, prepared.datasets, prepared.secret, run=run, log=log, progress=progress
-        )
-        with entered(context):
-            result = _staged(context, clock)
+        with telling(run, resumed=log.count("started") > 0) as status:
+            told = Both(progress, status)
+            context = Context(
+                prepared.policy, prepared.state, prepared.datasets, prepared.secret, run=run, log=log, progress=told
+            )
+            with entered(context):
+                result = _staged(context, clock)
         closed(run, result.report)
         return result
 
@@ -174,7 +177,7 @@ def _staged(context: Context, clock: StageClock) -> Result:
     baseline = measured_baseline(context, scores, probed, utility)
     with clock.stage("arms"):
         arms = run_arms(context, baseline)
-    with clock.stage("assemble"):
+    with clock.stage("assemble"), single(context.progress, "put the report together"):
         report = assemble(context, baseline, arms, _run_info(context, clock, scores))
     publish(context, report)
     return Result(report, context.run.path)
@@ -223,10 +226,10 @@ def _kind_and_place(error: Exception) -> str:
 
 def _identify(policy: Policy, progress: Progress) -> list[ModelIdentity]:
     """Digests of every declared model. A hub model is fetched first: what is not here cannot be audited."""
+    named = (("candidate", policy.models.candidate), ("base", policy.models.base))
     models = []
-    for role, backend in (("candidate", policy.models.candidate), ("base", policy.models.base)):
-        if backend is None:
-            continue
+    declared = [(role, backend) for role, backend in named if backend is not None]
+    for role, backend in each(progress, "read models", "models", declared):
         backend.fetch()
         found = backend.preflight(role)
         for warning in found.warnings:

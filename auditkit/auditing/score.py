@@ -14,6 +14,7 @@ from auditkit.auditing.embedding import opened_embedding
 from auditkit.auditing.match import AttackMatches, match_attack
 from auditkit.auditing.nearest import SideIndexes
 from auditkit.auditing.prepare import PreparedDataset
+from auditkit.auditing.progress import single
 from auditkit.auditing.sides import Sides
 from auditkit.auditing.string_matches import StringMatching
 from auditkit.auditing.thresholds import ThresholdHits, stored_threshold_hits
@@ -75,7 +76,8 @@ def _scored(context: Context, embedding: TextEmbedding, strings: StringMatching,
 
 
 def _calibrated(context: Context, sides: Sides) -> DatasetCalibration:
-    found = calibrate_dataset(context.policy, sides)
+    with single(context.progress, f"calibrate on {sides.dataset.name}, {sides.view}"):
+        found = calibrate_dataset(context.policy, sides)
     name, source = sides.dataset.name, found.calibration.source
     context.log.append("calibrated", dataset=name, view=sides.view, source=source)
     return found
@@ -108,7 +110,7 @@ def _generation_vectors(
     """Embedded once an attack and view, and again only where a dataset's trace markers change the text."""
     suffix = f"+{dataset.name}" if dataset.trace else ""
     path = context.run.work / f"vectors-generations+{attack.label}+{view}{suffix}.npy"
-    read = generations.read(context.run.generations_file(attack.label))
+    read = generations.read(context.run.generations_file(attack.label), tokens=False)
     batches = (dataset.seen_texts(batch, view) for batch in read)
 
     def name(ordinal: int) -> str:

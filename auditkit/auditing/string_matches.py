@@ -14,7 +14,7 @@ import numpy as np
 from auditkit.auditing import generations
 from auditkit.auditing.context import Context
 from auditkit.auditing.prepare import PreparedDataset
-from auditkit.auditing.progress import Silent
+from auditkit.auditing.progress import Silent, single
 from auditkit.files import replacing
 from auditkit.records import View
 from auditkit.scoring.strings.pairs import MEASURES
@@ -70,18 +70,21 @@ class StringMatching:
         path = self._path(attack, dataset, view)
         if path.exists():
             return
-        index = dataset.string_index(view)
+        with single(progress, f"prepare {dataset.name}, {view}, for string matching"):
+            index = dataset.string_index(view)
         floor = self._context.policy.scoring.string_floor
         found: dict[str, list[Any]] = {}
         label = f"match {attack} with {dataset.name}, {view}"
         count = next(a.samples for a in self._context.policy.prefix_attacks if a.label == attack)
         with progress.stage(label, count, "generations") as stage:
             for texts in self._texts(attack, dataset, view):
+                places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
+                each = np.fromiter((places[text] for text in texts), np.int64, len(texts))
                 for measure in MEASURES:
                     self._go_on()
-                    record, similarity = index.best(texts, measure, floor)
-                    found.setdefault(f"{measure}_record", []).append(record)
-                    found.setdefault(measure, []).append(similarity)
+                    record, similarity = index.best(list(places), measure, floor)
+                    found.setdefault(f"{measure}_record", []).append(record[each])
+                    found.setdefault(measure, []).append(similarity[each])
                 stage.advance(len(texts))
         with replacing(path) as temporary, temporary.open("wb") as stream:
             np.savez(stream, allow_pickle=False, **{name: np.concatenate(parts) for name, parts in found.items()})
@@ -90,7 +93,7 @@ class StringMatching:
         """The generations' texts, many at a time; their tokens are never held for more than a few."""
         texts: list[str] = []
         most = TEXTS_AT_ONCE_BESIDE if self._pool else TEXTS_AT_ONCE
-        for batch in generations.read(self._context.run.generations_file(attack)):
+        for batch in generations.read(self._context.run.generations_file(attack), tokens=False):
             self._go_on()
             texts += dataset.seen_texts(batch, view)
             if len(texts) >= most:

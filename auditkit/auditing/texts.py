@@ -16,7 +16,7 @@ def chosen_texts(
     """The texts of these generations as the dataset sees them, by ordinal."""
     wanted = set(map(int, ordinals))
     found: dict[int, str] = {}
-    for chosen in generations.read(run.generations_file(attack), only=wanted):
+    for chosen in generations.read(run.generations_file(attack), only=wanted, tokens=False):
         texts = dataset.seen_texts(chosen, view)
         found |= {generation.ordinal: text for generation, text in zip(chosen, texts, strict=True)}
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from io import BufferedWriter
 from itertools import chain
 from pathlib import Path
 
@@ -84,26 +85,19 @@ def _refusal(kind: str, names: list[str], reason: str) -> RunError:
 
 
 def _embed_into(path: Path, count: int, blocks: Iterator[Vectors], stage: Stage | None) -> None:
+    """Written block by block, not through a mapping: its pages would count as memory of the process, all of them."""
     first = next(blocks)
-    with replacing(path) as temporary:
-        shape = (count, first.shape[1])
-        if count == 0:
-            with temporary.open("wb") as stream:  # an empty array cannot be mapped for writing
-                np.save(stream, np.zeros(shape, np.float32))
-            return
-        stored = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
-        _reserve(temporary)
-        done = 0
+    with replacing(path) as temporary, temporary.open("wb") as stream:
+        header = {"descr": "<f4", "fortran_order": False, "shape": (count, first.shape[1])}
+        np.lib.format.write_array_header_1_0(stream, header)
+        _reserve(stream, 4 * count * first.shape[1])
         for block in chain([first], blocks):
-            stored[done : done + len(block)] = block
-            done += len(block)
+            stream.write(np.ascontiguousarray(block, "<f4").data)
             if stage:
                 stage.advance(len(block))
-        stored.flush()
 
 
-def _reserve(path: Path) -> None:
-    """Take the disk space now: on a full disk, writing to a mapped hole kills the process (SIGBUS)."""
-    if hasattr(os, "posix_fallocate"):
-        with path.open("r+b") as stream:
-            os.posix_fallocate(stream.fileno(), 0, os.fstat(stream.fileno()).st_size)
+def _reserve(stream: BufferedWriter, more: int) -> None:
+    """Take the disk space now: a full disk is better heard of before the embedding than in the middle of it."""
+    if more and hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(stream.fileno(), 0, stream.tell() + more)

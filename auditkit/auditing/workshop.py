@@ -31,7 +31,7 @@ def workshop(
     assert baseline.scores is not None
     scores = baseline.scores
     members = {data.name: _Members(context, data, embedding) for data in context.datasets}
-    with _Teller(context.progress, mitigation.label) as teller:
+    with _Teller(context.progress) as teller:
         yield Workshop(
             folder=make_folder(context.run.of_arm(mitigation.label).weights),
             candidate=context.policy.models.candidate,
@@ -98,8 +98,8 @@ class _Members:
 class _Teller:
     """What a mitigation tells, as stages of the run's progress; one after the other."""
 
-    def __init__(self, progress: Progress, arm: str) -> None:
-        self._progress, self._arm = progress, arm
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
         self._stack = ExitStack()
         self._stage: Stage | None = None
         self._under_way, self._done = "", 0
@@ -114,7 +114,7 @@ class _Teller:
         """``done`` of ``total`` steps of ``what`` are finished."""
         if what != self._under_way or self._stage is None or done < self._done:
             self._stack.close()
-            stage = self._progress.stage(f"{self._arm}: {what}", max(1, total), "steps")
+            stage = self._progress.stage(what, max(1, total), "steps")
             self._stage, self._under_way, self._done = self._stack.enter_context(stage), what, 0
         self._stage.advance(done - self._done)
         self._done = done

@@ -21,6 +21,7 @@ COMMANDS = {
     "check": "validate a policy and preflight it without opening a model",
     "register": "sign and time-stamp a policy before its run",
     "run": "run the audit; the exit code is the gate",
+    "status": "say how far a run is, or how it ended; from another shell",
     "report": "render the reports of a finished run again, into a new folder",
     "show": "show the evidence for one item of a run, side by side",
     "diff": "show what moved between two runs; the exit code is whether leakage rose",

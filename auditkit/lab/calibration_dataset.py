@@ -91,7 +91,7 @@ class DatasetRun:
     @cached_property
     def texts(self) -> list[str]:
         """(generations,) as this dataset sees them."""
-        read = generations.read(self.run.folder.generations_file(self.run.attack.label))
+        read = generations.read(self.run.folder.generations_file(self.run.attack.label), tokens=False)
         return [text for batch in read for text in self.data.seen_texts(batch, self.view)]
 
     @cached_property

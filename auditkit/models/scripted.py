@@ -13,7 +13,8 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
+from itertools import accumulate
 from pathlib import Path
 from random import Random
 from typing import Annotated, Literal, Self
@@ -171,6 +172,15 @@ class ScriptedModel(LanguageModel):
         counts = Counter(token for line in self.script for token in _tokens(line))
         return Unigram(np.array([counts[token] + 1 for token in range(VOCABULARY)], np.float64))
 
+    @cached_property
+    def _weights(self) -> list[float]:
+        """The lines' weights added up: a script of many lines is not added up anew for each sample."""
+        return list(accumulate(line.weight for line in self.script))
+
+    @cached_property
+    def _heaviest(self) -> Line:
+        return max(self.script, key=lambda line: line.weight)
+
     def _prefix(self, name: str, text: str) -> Prefix:
         if not text:
             raise ModelError("the prefix has no token", "a model needs at least one to start from; use bos_prefix")
@@ -178,8 +188,7 @@ class ScriptedModel(LanguageModel):
 
     def _generation(self, request: SamplingRequest, number: int, random: Random) -> Generation:
         tokens, finish = self._played(request, random)
-        reading = read_turns(tokens, 0, MARKS)
-        texts, _ = turn_texts(reading, MARKS, decode)
+        texts, changed = _turns(tokens)
         return Generation(
             attack=request.attack,
             prefix=request.prefix.name,
@@ -188,14 +197,13 @@ class ScriptedModel(LanguageModel):
             turns=texts,
             token_ids=tokens,
             finish=finish if finish == "failed" or any(texts) else "empty",
-            turn_change=self.settings.turn_change if reading.changed else "none",
+            turn_change=self.settings.turn_change if changed else "none",
         )
 
     def _played(self, request: SamplingRequest, random: Random) -> tuple[Ids, Finish]:
         """The tokens of one sample, and how it ends."""
-        heaviest = max(self.script, key=lambda line: line.weight)
-        drawn = random.choices(self.script, [line.weight for line in self.script])[0]
-        tokens = _tokens(heaviest if request.sampler.temperature == 0 else drawn)
+        (drawn,) = random.choices(self.script, cum_weights=self._weights)
+        tokens = _tokens(self._heaviest if request.sampler.temperature == 0 else drawn)
         fate, whole = random.random(), request.sampler.max_new_tokens
         if fate < self.settings.failed:
             return (), "failed"
@@ -218,6 +226,14 @@ def decode(ids: Sequence[int]) -> str:
     return bytes(token for token in ids if token < 256).decode("utf-8", errors="replace")
 
 
+@lru_cache(maxsize=1 << 15)
+def _turns(tokens: Ids) -> tuple[tuple[str, ...], bool]:
+    """The texts of a sample's turns, and whether the assistant's began. A script says the same again and again."""
+    reading = read_turns(tokens, 0, MARKS)
+    return turn_texts(reading, MARKS, decode)[0], reading.changed
+
+
+@lru_cache(maxsize=1 << 15)
 def _tokens(line: Line) -> Ids:
     """A line as a model would write it behind the template's opening. Texts cannot smuggle special tokens in."""
     return (*line.user.encode(), *encode(TURNS.turn_change), *line.assistant.encode(), SPECIAL[END])

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from auditkit.scoring.base import Index, Vectors
+from auditkit.scoring.base import Index, Scores, Vectors
 from auditkit.scoring.calibration import HIGHEST_THRESHOLD
 from auditkit.scoring.coverage import DRAWS
 from auditkit.scoring.vectors.exact_search import exact_best
+from auditkit.scoring.vectors.mapped import release
 from auditkit.statistics.length_matching import match_lengths
 
 LOWEST, STEP = 0.5, 0.01
@@ -111,17 +112,35 @@ def count_hits(  # noqa: PLR0917 -- what is asked, of what, and how far
     """
     reached = np.zeros((len(subsets), len(thresholds)), np.int64)
     bars = thresholds.astype(np.float32)
-    for place, subset in enumerate(subsets):
-        if place and np.array_equal(subset, subsets[place - 1]):
-            reached[place] = reached[place - 1]
-            continue
-        drawn = np.asarray(vectors[np.flatnonzero(subset)])
-        for start in range(0, len(queries), every * GENERATIONS_AT_ONCE):
-            rows = slice(start, start + every * GENERATIONS_AT_ONCE, every)
-            _, scores = exact_best(np.ascontiguousarray(queries[rows]), drawn)
-            best = np.sort(scores[scored[rows]])
-            reached[place] += len(best) - np.searchsorted(best, bars, side="left")
-    return reached
+    if not len(subsets):
+        return reached
+    different, same_as = np.unique(subsets, axis=0, return_inverse=True)
+    sides = [(subset, np.asarray(vectors[np.flatnonzero(subset)])) for subset in different]
+    any_of = np.flatnonzero(different.any(axis=0))
+    together = np.asarray(vectors[any_of])
+    found = np.zeros((len(different), len(thresholds)), np.int64)
+    for start in range(0, len(queries), every * GENERATIONS_AT_ONCE):
+        rows = slice(start, start + every * GENERATIONS_AT_ONCE, every)
+        block = np.ascontiguousarray(queries[rows][scored[rows]])
+        nearest, scores = exact_best(block, together)
+        for place, (subset, drawn) in enumerate(sides):
+            best = np.sort(_best_of(block, subset[any_of][nearest], scores, drawn, bars[0]))
+            found[place] += len(best) - np.searchsorted(best, bars, side="left")
+        release(queries, start, min(rows.stop, len(queries)))
+    return found[same_as.reshape(-1)]
+
+
+def _best_of(block: Vectors, has_nearest: Flags, scores: Scores, drawn: Vectors, lowest: np.float32) -> Scores:
+    """(n,) best scores against a subset: searched for only where the nearest of all vectors, near enough, is not in it.
+
+    What is below ``lowest`` need not be exact: no threshold is reached.
+    """
+    open_ = np.flatnonzero(~has_nearest & (scores >= lowest))
+    if not len(open_):
+        return scores
+    best = scores.copy()
+    best[open_] = exact_best(block[open_], drawn)[1] if len(drawn) else -np.inf
+    return best
 
 
 def thinning(generations: int, subsets: int, records: int) -> int:

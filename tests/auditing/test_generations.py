@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from auditkit.auditing import generations
-from auditkit.records import Generation, Prefix
+from auditkit.auditing.generation_columns import counted, ordinals_and_complete
+from auditkit.records import Finish, Generation, Prefix, TurnChange, View
 
 
 @pytest.fixture
@@ -40,3 +44,42 @@ def test_only_those_that_are_asked_for(path: Path, wanted: set[int]) -> None:
     assert ordinals(found) == sorted(wanted & set(range(10)))
     everything = {generation.ordinal: generation for batch in generations.read(path) for generation in batch}
     assert all(generation == everything[generation.ordinal] for batch in found for generation in batch)
+
+
+def test_small_parts_are_put_together_and_found_again(tmp_path: Path) -> None:
+    parts, told = [tmp_path / f"{place}.parquet" for place in range(90)], list[int]()
+    for part, path in enumerate(parts):
+        made = [Generation("t", "p", 100 * part + i, 1, ("q", "a"), (i,), "stop", "model") for i in range(100)]
+        generations.write_part(path, made)
+    target = tmp_path / "all.parquet"
+    generations.merge(parts, target, "t", [Prefix("p", "", ())], told.append)
+    assert sum(told) == 90 and not any(part.exists() for part in parts)
+    assert pq.ParquetFile(target).num_row_groups == 3  # not 90: each is told of in what every reader holds
+    wanted = {0, 4_099, 4_100, 8_999}
+    assert ordinals(list(generations.read(target, only=wanted))) == sorted(wanted)
+    assert ordinals(list(generations.read(target))) == list(range(9_000))
+
+
+def test_texts_can_be_read_without_tokens(path: Path) -> None:
+    for whole, texts in zip(generations.read(path), generations.read(path, tokens=False), strict=True):
+        assert [replace(one, token_ids=()) for one in whole] == texts
+
+
+ENDS: list[tuple[Finish, TurnChange]] = [
+    (finish, change)
+    for finish in ("stop", "length", "empty", "failed", "blocked")
+    for change in ("model", "appended", "none")
+]
+
+
+@pytest.mark.parametrize("view", ["record", "prompt"])
+def test_columns_say_what_generations_say(tmp_path: Path, view: View) -> None:
+    made = [Generation("t", "p", i, 1, ("q",), (1,) * i, *end) for i, end in enumerate(ENDS)]
+    generations.write_part(tmp_path / "1", made)
+    generations.merge([tmp_path / "1"], tmp_path / "all", "t", [Prefix("p", "", ())])
+    ((places, complete),) = ordinals_and_complete(tmp_path / "all", view)
+    assert places.tolist() == [one.ordinal for one in made]
+    assert complete.tolist() == [one.complete(view) for one in made]
+    finished, changes, tokens = counted(tmp_path / "all")
+    assert finished == Counter(one.finish for one in made) and tokens == sum(len(one.token_ids) for one in made)
+    assert changes == Counter(one.turn_change for one in made)

@@ -14,6 +14,9 @@ from typing import Any
 
 import pytest
 
+from auditkit.auditing.run_status import status_of
+from auditkit.signing.verify import verify
+
 POLICY = """
 version: 1
 name: killed
@@ -126,8 +129,12 @@ def test_killed_and_resumed_is_the_same_audit(
     if not out.exists() or not _runs(out):
         resumed_code = _finish(_start(str(policy), "--out", str(out)))  # killed before the run folder stood
     else:
+        told = status_of(_only_run(out))
+        assert told.state == "interrupted" or (told.state == "finished" and told.verdict)
         resumed_code = _finish(_start("--resume", str(_only_run(out))))
     run = _only_run(out)
+    assert status_of(run).state == "finished" and not list(run.rglob("status*"))
+    assert not verify(run).problems
     assert _audit(run) == _audit(whole)
     assert resumed_code == code
     assert not [path for path in run.rglob("*") if path.name.endswith(".part")]
