@@ -30,7 +30,7 @@ HEAVY = {
     "cyclonedx",
 }
 BOTTOM = {"errors", "files", "machine_code", "records", "registry", "resources", "statistics"}
-ROOMS = {"policy", "corpus", "models", "attacks", "probes", "scoring", "mitigations", "report", "signing"}
+ROOMS = {"policy", "corpus", "models", "attacks", "probes", "scoring", "mitigations", "report", "signing", "engines"}
 LEVELS = {
     **dict.fromkeys(BOTTOM, 0),
     "training": 1,

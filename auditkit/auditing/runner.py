@@ -18,6 +18,7 @@ from auditkit.auditing.blinding import blind
 from auditkit.auditing.bookkeeping import closed, entered, settled
 from auditkit.auditing.check_arms import check_arms
 from auditkit.auditing.context import Context
+from auditkit.auditing.elsewhere import workers_of
 from auditkit.auditing.embedding import embedding_info
 from auditkit.auditing.events import EventLog, now
 from auditkit.auditing.generate import generate
@@ -35,6 +36,7 @@ from auditkit.auditing.secret import project_secret
 from auditkit.auditing.state import STATE_FILE, RunState, data_digests
 from auditkit.auditing.waiving import locked, run_files
 from auditkit.corpus.identity import keyed_digest
+from auditkit.engines.base import Cluster, Engine
 from auditkit.errors import AuditkitError, ModelError, RunError
 from auditkit.files import make_folder
 from auditkit.policy.load import lock, weaker_than_preset
@@ -60,6 +62,7 @@ class _Prepared:
     state: RunState
     datasets: list[PreparedDataset]
     secret: bytes
+    workers: Cluster | None
 
 
 @dataclass
@@ -102,13 +105,16 @@ def start(policy: Policy, out: Path, progress: Progress) -> Result:
         state = _state(policy, models, datasets, secret, locked(waivers))
     files = {"policy.lock.yaml": state.lock.encode(), STATE_FILE: state.model_dump_json(indent=1).encode()}
     files |= {**waivers, **registration}
-    run = run_folder.create(out, policy.name, files)
-    progress.note(f"run folder {run.path}")
-    return _execute(_Prepared(policy, state, datasets, secret), run, clock, progress)
+    with workers_of(policy) as workers:
+        run = run_folder.create(out, policy.name, files)
+        progress.note(f"run folder {run.path}")
+        return _execute(_Prepared(policy, state, datasets, secret, workers), run, clock, progress)
 
 
-def resume(path: Path, progress: Progress) -> Result:
+def resume(path: Path, progress: Progress, engine: Engine | None = None) -> Result:
     """Go on with an interrupted run; a finished one is only read.
+
+    ``engine``: where the rest of the work runs, if not where the policy says; nothing that is measured hangs on it.
 
     Raises:
         AuditkitError: no run there, or the model or data changed since it began.
@@ -121,19 +127,21 @@ def resume(path: Path, progress: Progress) -> Result:
         state = RunState.model_validate_json((run.path / STATE_FILE).read_bytes())
     except (OSError, ValueError):
         raise AuditkitError(f"{run.path / STATE_FILE} is missing or damaged", "start a new run") from None
-    policy = state.restore_policy()
+    policy = state.restore_policy(engine)
     clock = StageClock()
     with clock.stage("prepare"):
         secret = _refuse_early(policy)
         datasets = prepare(policy, secret)
         state.check_unchanged(_identify(policy, progress), datasets)
-    return _execute(_Prepared(policy, state, datasets, secret), run, clock, progress)
+    with workers_of(policy) as workers:
+        return _execute(_Prepared(policy, state, datasets, secret, workers), run, clock, progress)
 
 
 def _refuse_early(policy: Policy) -> bytes:
     """Complain now of what would be missing at the end of a run; the project's secret."""
     check_formats(policy)
     check_scoring(policy)
+    policy.engine.ready()
     signing_keys(policy)
     check_arms(policy)
     return project_secret(policy)
@@ -148,8 +156,17 @@ def _execute(prepared: _Prepared, run: RunFolder, clock: StageClock, progress: P
         run.drop_part_files()
         log = EventLog(run.events)
         context = Context(
-            prepared.policy, prepared.state, prepared.datasets, prepared.secret, run=run, log=log, progress=progress
+            prepared.policy,
+            prepared.state,
+            prepared.datasets,
+            prepared.secret,
+            run=run,
+            log=log,
+            progress=progress,
+            cluster=prepared.workers,
         )
+        if prepared.workers:
+            log.append("engine", **prepared.workers.provenance())
         with entered(context):
             result = _staged(context, clock)
         closed(run, result.report)
