@@ -9,10 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from auditkit.auditing.provenance import code_sha256
 from auditkit.engines.base import Cluster
 from auditkit.errors import AuditkitError
 from auditkit.policy.schema import Policy
+from auditkit.registry import plugin_class
 
 SHARED = "put it in the same place on every node (a shared file system), name it hub://org/name@<commit>, or leave the "
 
@@ -30,6 +33,25 @@ def workers_of(policy: Policy) -> Iterator[Cluster | None]:
         yield cluster
 
 
+def with_engine(policy: Policy, told: str) -> Policy:
+    """The policy with another engine: KIND, or KIND:ADDRESS. What the policy says of an engine of that kind stays.
+
+    Raises:
+        AuditkitError: there is no such engine, or no such address.
+    """
+    if not told:
+        return policy
+    kind, _, address = told.partition(":")
+    known = policy.engine.model_dump(mode="json") if policy.engine.kind == kind else {"kind": kind}
+    try:
+        made = plugin_class("engines", kind).model_validate({**known, **({"address": address} if address else {})})
+    except ValidationError:
+        raise AuditkitError(f"{told!r} is no engine", "local, ray, ray:auto, ray:local or ray:HOST:PORT") from None
+    changed = policy.model_copy(update={"engine": made})
+    changed._source = policy.source
+    return changed
+
+
 def _secrets(policy: Policy) -> list[str]:
     """The variables that hold the driver's keys: no worker needs to see them."""
     sign = policy.report.sign
@@ -39,8 +61,9 @@ def _secrets(policy: Policy) -> list[str]:
 
 def _paths(policy: Policy, cluster: Cluster) -> dict[str, str]:
     """Files and folders that workers open, and the stage that would have to be the driver's without them."""
-    found = dict.fromkeys(_absolute(policy.models.candidate.model_dump()), "generate")
-    found = found if cluster.takes("generate") else {}
+    found: dict[str, str] = {}
+    if cluster.takes("generate"):
+        found |= dict.fromkeys(_absolute(policy.models.candidate.model_dump()), "generate")
     if cluster.takes("embed"):
         found |= dict.fromkeys(_absolute(policy.scoring.embedder.model_dump()), "embed")
     return found

@@ -18,7 +18,7 @@ from auditkit.auditing.blinding import blind
 from auditkit.auditing.bookkeeping import closed, entered, settled
 from auditkit.auditing.check_arms import check_arms
 from auditkit.auditing.context import Context
-from auditkit.auditing.elsewhere import workers_of
+from auditkit.auditing.elsewhere import with_engine, workers_of
 from auditkit.auditing.embedding import embedding_info
 from auditkit.auditing.events import EventLog, now
 from auditkit.auditing.generate import generate
@@ -36,7 +36,7 @@ from auditkit.auditing.secret import project_secret
 from auditkit.auditing.state import STATE_FILE, RunState, data_digests
 from auditkit.auditing.waiving import locked, run_files
 from auditkit.corpus.identity import keyed_digest
-from auditkit.engines.base import Cluster, Engine
+from auditkit.engines.base import Cluster
 from auditkit.errors import AuditkitError, ModelError, RunError
 from auditkit.files import make_folder
 from auditkit.policy.load import lock, weaker_than_preset
@@ -111,10 +111,11 @@ def start(policy: Policy, out: Path, progress: Progress) -> Result:
         return _execute(_Prepared(policy, state, datasets, secret, workers), run, clock, progress)
 
 
-def resume(path: Path, progress: Progress, engine: Engine | None = None) -> Result:
+def resume(path: Path, progress: Progress, engine: str = "") -> Result:
     """Go on with an interrupted run; a finished one is only read.
 
-    ``engine``: where the rest of the work runs, if not where the policy says; nothing that is measured hangs on it.
+    ``engine``: where the rest of the work runs (local, ray, ray:HOST:PORT), if not where the policy says; nothing that
+    is measured hangs on it.
 
     Raises:
         AuditkitError: no run there, or the model or data changed since it began.
@@ -127,7 +128,7 @@ def resume(path: Path, progress: Progress, engine: Engine | None = None) -> Resu
         state = RunState.model_validate_json((run.path / STATE_FILE).read_bytes())
     except (OSError, ValueError):
         raise AuditkitError(f"{run.path / STATE_FILE} is missing or damaged", "start a new run") from None
-    policy = state.restore_policy(engine)
+    policy = with_engine(state.restore_policy(), engine)
     clock = StageClock()
     with clock.stage("prepare"):
         secret = _refuse_early(policy)

@@ -9,7 +9,6 @@ from pydantic import BaseModel, ConfigDict
 
 from auditkit.auditing.prepare import PreparedDataset
 from auditkit.auditing.provenance import code_sha256
-from auditkit.engines.base import Engine
 from auditkit.errors import AuditkitError
 from auditkit.policy.schema import Policy, PolicySource
 from auditkit.records import ModelIdentity
@@ -37,11 +36,9 @@ class RunState(BaseModel):
     policy_lines: dict[str, int] = {}
     blind: str = ""  # random: the attested digest of a file that holds it confirms no guess at the rest
 
-    def restore_policy(self, engine: Engine | None = None) -> Policy:
-        """The policy exactly as it was when the run began, or with another ``engine``: that changes no result."""
+    def restore_policy(self) -> Policy:
+        """The policy exactly as it was when the run began."""
         policy = Policy.model_validate(self.policy)
-        if engine is not None:
-            policy = policy.model_copy(update={"engine": engine})
         file, lines = Path(self.policy_file), self.policy_lines
         policy._source = PolicySource(file, self.policy_sha256, lines, self.preset, self.overrides)
         return policy

@@ -89,6 +89,7 @@ def connected(engine: RayEngine, hidden: Sequence[str]) -> Iterator[RayCluster]:
         AuditkitError: there is no such cluster, or it has no room for a worker of some stage.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its C++ part writes warnings past every logger
     engine.ready()
     import ray
 

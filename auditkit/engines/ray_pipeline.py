@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -73,16 +74,18 @@ def _pipeline(sent: Any, tries: Any, left: dict[int, Any], each: Workers, attemp
 
 @contextmanager
 def _quiet_data() -> Iterator[None]:
-    """No progress bars of Ray's own while this lasts."""
+    """No progress bars and no messages of Ray Data's own while this lasts."""
     import ray.data
 
-    settings = ray.data.DataContext.get_current()
-    before = settings.enable_progress_bars
+    settings, log = ray.data.DataContext.get_current(), logging.getLogger("ray.data")
+    before, level = settings.enable_progress_bars, log.level
     settings.enable_progress_bars = False
+    log.setLevel(logging.CRITICAL)  # its tracebacks may quote the data; what failed arrives as an error
     try:
         yield
     finally:
         settings.enable_progress_bars = before
+        log.setLevel(level)
 
 
 def _result(outcome: tuple[bool, Any]) -> Any:
