@@ -53,10 +53,8 @@ def needs(size: Size, rates: Rates) -> list[Need]:
     tokens = size.generations * size.tokens
     texts = size.generations + size.records
     return [
-        Need("generate", "generations x tokens / tokens a second", _hours(tokens, rates.tokens_per_second), "GPU-hours"),
-        Need(
-            "embed", "(generations + records) / texts a second", _hours(texts, rates.texts_per_second), "device-hours"
-        ),
+        Need("generate", "generations x tokens / rate", _hours(tokens, rates.tokens_per_second), "GPU-hours"),
+        Need("embed", "(generations + records) / rate", _hours(texts, rates.texts_per_second), "device-hours"),
         Need("compare vectors", "pairs / rate", _hours(pairs, rates.vector_pairs_per_core), "core-hours"),
         Need("match, Levenshtein", "pairs / rate", _hours(pairs, rates.levenshtein_pairs_per_core), "core-hours"),
         Need("match, Indel", "pairs / rate", _hours(pairs, rates.indel_pairs_per_core), "core-hours"),
@@ -87,7 +85,8 @@ def money(size: Size, rates: Rates) -> float | None:
 def table(size: Size, rates: Rates) -> str:
     """As Markdown."""
     lines = ["| stage | hours = | result |", "|---|---|---|"]
-    lines += [f"| {need.stage} | {need.formula} / 3600 | {_told(need.hours, need.unit)} |" for need in needs(size, rates)]
+    for need in needs(size, rates):
+        lines.append(f"| {need.stage} | {need.formula} / 3600 | {_told(need.hours, need.unit)} |")
     lines += ["", "| on the driver's disk | GiB |", "|---|---|"]
     lines += [f"| {what} | {found / GIB:.1f} |" for what, found in disk(size).items()]
     cost = money(size, rates)

@@ -53,7 +53,7 @@ def _compared(search: Search, queries: Vectors, rows: Vectors) -> Arrays:
     }
 
 
-def searched_elsewhere(
+def searched_elsewhere(  # noqa: PLR0917 - what is compared with what, by whom, and where it is kept
     workers: Cluster, vectors: Vectors, queries: Vectors, threshold: float | None, kept: Path, reason: str
 ) -> Search | None:
     """A search that is done already, a part on disk for each block of queries and each shard.

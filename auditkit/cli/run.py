@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 @click.option("--verbose", is_flag=True, help="Tell every stage and its time.")
 @click.option("--no-progress", is_flag=True, help="No progress bars or status lines.")
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON on stdout.")
-def run(
+def run(  # noqa: PLR0917 - click hands options over by name
     policy: Path | None,
     out: Path | None,
     resume: Path | None,

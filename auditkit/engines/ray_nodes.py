@@ -43,8 +43,13 @@ def everywhere(ask: Callable[[], T]) -> dict[str, T]:
     for node in alive():
         if node["Resources"].get("CPU", 0) > 0:
             there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            asked[name_of(node)] = ray.remote(num_cpus=0, scheduling_strategy=there)(ask).remote()
+            asked[name_of(node)] = ray.remote(num_cpus=0, scheduling_strategy=there)(_asked).remote(ask)
     return {name: _answer(name, answer) for name, answer in asked.items()}
+
+
+def _asked(ask: Callable[[], T]) -> T:
+    """Ray takes functions alone, and no partial ones."""
+    return ask()
 
 
 def _answer(name: str, answer: Any) -> Any:

@@ -23,7 +23,7 @@ class Value:
 
 
 class Inline(Cluster):
-    """``asked`` counts the units of every call; ``fail_after`` so many results it breaks, as a driver that is killed."""
+    """``asked`` counts the units of each call; after ``fail_after`` results it breaks like a driver that is killed."""
 
     def __init__(self, texts: int, rows: int, seed: int = 0, fail_after: int | None = None) -> None:
         self._texts, self._rows, self._random = texts, rows, random.Random(seed)

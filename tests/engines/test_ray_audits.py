@@ -94,7 +94,7 @@ def test_a_killed_driver_goes_on_with_another_engine(nodes: Nodes, local: Path, 
 
 def test_an_unknown_cluster_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     policy = project(tmp_path / "project", ray("127.0.0.1:1"))
-    with pytest.raises(AuditkitError, match="no Ray cluster answers at 127.0.0.1:1") as caught:
+    with pytest.raises(AuditkitError, match=r"no Ray cluster answers at 127\.0\.0\.1:1") as caught:
         audit(load_policy(policy), tmp_path / "reports")
     assert "ray start --head" in caught.value.hint
     assert not (tmp_path / "reports").exists()
