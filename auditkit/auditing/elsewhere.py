@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -15,9 +15,9 @@ from auditkit.auditing.provenance import code_sha256
 from auditkit.engines.base import Cluster
 from auditkit.errors import AuditkitError
 from auditkit.policy.schema import Policy
-from auditkit.registry import plugin_class
+from auditkit.registry import Plugin, plugin_class
 
-SHARED = "put it in the same place on every node (a shared file system), name it hub://org/name@<commit>, or leave the "
+REMEDY = "put it in the same place on every node (a shared file system), name it hub://org/name@<commit>, or leave the "
 
 
 @contextmanager
@@ -63,10 +63,20 @@ def _paths(policy: Policy, cluster: Cluster) -> dict[str, str]:
     """Files and folders that workers open, and the stage that would have to be the driver's without them."""
     found: dict[str, str] = {}
     if cluster.takes("generate"):
-        found |= dict.fromkeys(_absolute(policy.models.candidate.model_dump()), "generate")
+        found |= dict.fromkeys(files_of(policy.models.candidate), "generate")
     if cluster.takes("embed"):
-        found |= dict.fromkeys(_absolute(policy.scoring.embedder.model_dump()), "embed")
+        found |= dict.fromkeys(files_of(policy.scoring.embedder), "embed")
     return found
+
+
+def files_of(section: Plugin) -> tuple[str, ...]:
+    """The files and folders of this machine that a plug-in's section names."""
+    return tuple(_absolute(section.model_dump()))
+
+
+def missing_here(paths: Iterable[str]) -> list[str]:
+    """Those that cannot be read on this node."""
+    return [path for path in paths if not os.access(path, os.R_OK)]
 
 
 def _absolute(value: Any) -> Iterator[str]:
@@ -90,10 +100,10 @@ def _check_nodes(cluster: Cluster, paths: dict[str, str]) -> None:
         if missing:
             raise AuditkitError(
                 f"the node {node} cannot read {missing[0]}",
-                f"{SHARED}stage to this process with engine.{paths[missing[0]]}: driver",
+                f"{REMEDY}stage to this process with engine.{paths[missing[0]]}: driver",
             )
 
 
 def _seen(paths: list[str]) -> tuple[str, list[str]]:
     """On a node: which auditkit is there, and what cannot be read."""
-    return code_sha256(), [path for path in paths if not os.access(path, os.R_OK)]
+    return code_sha256(), missing_here(paths)

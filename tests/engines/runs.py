@@ -16,10 +16,13 @@ from ..auditing.scripted_project import rows, said, write_project
 SCRIPT = said(rows(100, 1)[:12] + rows(40, 5))
 SMALL = {"texts_in_unit": 64, "rows_in_shard": 40}  # so that little is already several units and shards
 GENERATION = {"embed": "driver", "score": "driver"}
-ATTACKS = [
-    {"kind": "template_prefix", "samples": 200, "max_new_tokens": 400, "seed": 1},
-    {"kind": "bos_prefix", "samples": 100, "max_new_tokens": 400, "seed": 2},
-]
+SAMPLES = 200
+ATTACKS = [{"kind": "template_prefix", "samples": SAMPLES, "max_new_tokens": 400, "seed": 1}]
+QUESTIONS = {  # records without answers have a single view, and a stage as many pipelines as it has views
+    "datasets": [
+        {"name": "sft", "stage": "rl", "path": "sft.jsonl", "fields": {"prompt": "q"}, "controls": "controls.jsonl"}
+    ]
+}
 
 
 def project(folder: Path, engine: dict[str, Any], delay_ms: int = 0, **changes: Any) -> Path:
@@ -40,7 +43,13 @@ def ray(address: str, **more: Any) -> dict[str, Any]:
 def run(policy: Path) -> Path:
     """The run folder of an audit."""
     audit(load_policy(policy), policy.parent / "reports")
-    return next(path for path in (policy.parent / "reports").iterdir() if path.is_dir())
+    return folder_of(policy)
+
+
+def folder_of(policy: Path) -> Path:
+    """The run folder of the only run, finished or not."""
+    [found] = (path for path in (policy.parent / "reports").iterdir() if path.is_dir())
+    return found
 
 
 def comparable(folder: Path) -> dict[str, Any]:
@@ -68,7 +77,7 @@ def assert_same(one: Path, other: Path) -> None:
                 assert all(a[key].tobytes() == b[key].tobytes() for key in a if key != "blind"), name
 
 
-def ordinals(folder: Path, attack: str) -> list[int]:
+def ordinals(folder: Path) -> list[int]:
     """Of the generations on disk, as they stand."""
-    found: list[int] = pq.read_table(folder / "evidence" / f"generations-{attack}.parquet")["ordinal"].to_pylist()
+    found: list[int] = pq.read_table(folder / "evidence" / "generations-template_prefix.parquet")["ordinal"].to_pylist()
     return found
