@@ -8,12 +8,13 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import count
 from typing import Any, TypeVar, get_args
 
 from auditkit.engines.base import Cluster, Shared, Stage, Work
 from auditkit.engines.ray_engine import RayEngine, Workers
 from auditkit.engines.ray_nodes import alive, everywhere, room_for
-from auditkit.engines.ray_pipeline import mapped
+from auditkit.engines.ray_pipeline import Attempted, count_of_attempts, mapped
 from auditkit.errors import AuditkitError
 
 T = TypeVar("T")
@@ -24,6 +25,8 @@ class RayCluster(Cluster):
 
     def __init__(self, engine: RayEngine) -> None:
         self._engine = engine
+        self._attempts: Any = None
+        self._stages = count(1)
 
     def takes(self, stage: Stage) -> bool:
         return isinstance(self._engine.place(stage), Workers)
@@ -37,7 +40,15 @@ class RayCluster(Cluster):
     def map(self, stage: Stage, work: Work, units: Sequence[Any]) -> Iterator[tuple[int, Any]]:
         each = self._engine.place(stage)
         assert isinstance(each, Workers), f"{stage} is the driver's"
-        return mapped(work, units, each, self._engine.attempts)
+        self._attempts = self._attempts or count_of_attempts()
+        return mapped(work, units, each, Attempted(self._attempts, next(self._stages), self._engine.attempts))
+
+    def close(self) -> None:
+        """End what this process started on the cluster."""
+        import ray
+
+        if self._attempts:
+            ray.kill(self._attempts)
 
     def share(self, value: Any) -> Shared:
         import ray
@@ -97,6 +108,7 @@ def connected(engine: RayEngine, hidden: Sequence[str]) -> Iterator[RayCluster]:
         if not ray.is_initialized():
             stack.enter_context(_started_here(hidden) if engine.address == "local" else _joined(engine.address))
         cluster = RayCluster(engine)
+        stack.callback(cluster.close)
         cluster.refuse_what_never_fits()
         yield cluster
 

@@ -6,6 +6,7 @@ import logging
 import pickle
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from auditkit.engines.base import Work
@@ -18,7 +19,16 @@ WITHOUT_PROGRESS = 3  # pipelines in a row that Ray gave up before they finished
 AT_ONCE = 2  # units that one actor is handed: one that it does, and one that waits
 
 
-def mapped(work: Work, units: Sequence[Any], each: Workers, attempts: int) -> Iterator[tuple[int, Any]]:
+@dataclass(frozen=True)
+class Attempted:
+    """The count of attempts as one stage uses it: the actor that keeps it, the stage's number, and the most allowed."""
+
+    kept: Any
+    stage: int
+    most: int
+
+
+def mapped(work: Work, units: Sequence[Any], each: Workers, attempted: Attempted) -> Iterator[tuple[int, Any]]:
     """See ``Cluster.map``.
 
     Ray restarts an actor that died and gives its units to it again. What Ray cannot mend (every node of an actor is
@@ -27,12 +37,11 @@ def mapped(work: Work, units: Sequence[Any], each: Workers, attempts: int) -> It
     import ray
 
     left = dict(enumerate(units))
-    sent, tries = ray.put(work), _attempts()
-    failures = 0
+    sent, failures = ray.put(work), 0
     while left:
         before = len(left)
         try:
-            for position, outcome in _pipeline(sent, tries, left, each, attempts):
+            for position, outcome in _pipeline(sent, left, each, attempted):
                 if position in left:  # what a lost node had finished may come twice
                     del left[position]
                     yield position, _result(outcome)
@@ -42,8 +51,8 @@ def mapped(work: Work, units: Sequence[Any], each: Workers, attempts: int) -> It
                 raise _lost(error) from None
 
 
-def _attempts() -> Any:
-    """The count of attempts, beside the driver: no other node's loss takes it along."""
+def count_of_attempts() -> Any:
+    """The actor that keeps the count of attempts, beside the driver: no other node's loss takes it along."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -52,7 +61,7 @@ def _attempts() -> Any:
     return kept.remote()
 
 
-def _pipeline(sent: Any, tries: Any, left: dict[int, Any], each: Workers, attempts: int) -> Iterator[tuple[int, Any]]:
+def _pipeline(sent: Any, left: dict[int, Any], each: Workers, attempted: Attempted) -> Iterator[tuple[int, Any]]:
     import ray.data
 
     count = min(len(left), each.workers or len(left), max(1, room_for(each)))
@@ -60,7 +69,7 @@ def _pipeline(sent: Any, tries: Any, left: dict[int, Any], each: Workers, attemp
         rows = ray.data.from_items(as_rows(left), override_num_blocks=len(left))
         made = rows.map_batches(
             Worker,
-            fn_constructor_args=(sent, tries, attempts),
+            fn_constructor_args=(sent, attempted.kept, attempted.stage, attempted.most),
             batch_size=1,
             batch_format="pyarrow",
             compute=ray.data.ActorPoolStrategy(size=count, max_tasks_in_flight_per_actor=AT_ONCE),

@@ -19,13 +19,15 @@ if TYPE_CHECKING:
 
 
 class Attempts:
-    """How often each unit was begun. One for a pipeline; it outlives the workers."""
+    """How often each unit of the present stage was begun. It outlives the workers."""
 
     def __init__(self) -> None:
-        self._begun: Counter[int] = Counter()
+        self._stage, self._begun = 0, Counter[int]()
 
-    def begin(self, position: int) -> int:
-        """How often this unit was begun, this time included."""
+    def begin(self, stage: int, position: int) -> int:
+        """How often this unit was begun, this time included; of an earlier stage nothing is kept."""
+        if stage > self._stage:
+            self._stage, self._begun = stage, Counter()
         self._begun[position] += 1
         return self._begun[position]
 
@@ -36,8 +38,8 @@ class Worker:
     A unit that has ended ``most`` workers is not tried again, so that it cannot take down one worker after the other.
     """
 
-    def __init__(self, work: Any, attempts: Any, most: int) -> None:
-        self._sent, self._attempts, self._most = work, attempts, most
+    def __init__(self, work: Any, attempts: Any, stage: int, most: int) -> None:
+        self._sent, self._attempts, self._stage, self._most = work, attempts, stage, most
         self._work: Work | None = None
         self._do: Callable[[Any], Any] | None = None
 
@@ -50,7 +52,7 @@ class Worker:
     def _made(self, position: int, unit: bytes) -> bytes:
         import ray
 
-        begun = ray.get(self._attempts.begin.remote(position))
+        begun = ray.get(self._attempts.begin.remote(self._stage, position))
         return pickle.dumps(self._outcome(begun, pickle.loads(unit)))  # noqa: S301 - from our own driver
 
     def _outcome(self, begun: int, unit: Any) -> tuple[bool, Any]:

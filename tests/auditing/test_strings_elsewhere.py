@@ -6,6 +6,7 @@ import random
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,7 +24,7 @@ TEXTS = st.lists(st.text("abc", max_size=8), min_size=1, max_size=12)
 @settings(max_examples=25)
 @given(records=TEXTS, texts=TEXTS, sizes=st.tuples(st.integers(1, 5), st.integers(1, 5)), seed=st.integers(0, 99))
 def test_the_matches_of_one_search(
-    tmp_path_factory, records: list[str], texts: list[str], sizes: tuple[int, int], seed: int
+    tmp_path_factory: pytest.TempPathFactory, records: list[str], texts: list[str], sizes: tuple[int, int], seed: int
 ) -> None:
     kept: Path = tmp_path_factory.mktemp("parts") / "strings"
     with Silent().stage("", len(texts), "") as stage:

@@ -53,12 +53,15 @@ def folder_of(policy: Path) -> Path:
 
 
 def comparable(folder: Path) -> dict[str, Any]:
-    """audit.json without what tells one run, one moment and one engine from another."""
+    """audit.json without what tells one run, one moment and one engine from another: the policies' lengths differ."""
     report: dict[str, Any] = json.loads((folder / "audit.json").read_bytes())
     report["run"] = {"embedding": report["run"]["embedding"]}
     report["provenance"].pop("engines", None)
     for name in ("text", "sha256"):
         del report["policy"][name]
+    del report["earlier_runs"]["ledger_sha256"]
+    for rule in report["verdict"]["rules"]:
+        del rule["line"]
     return report
 
 
