@@ -18,7 +18,9 @@ SMALL = {"texts_in_unit": 64, "rows_in_shard": 40}  # so that little is already 
 GENERATION = {"embed": "driver", "score": "driver"}
 SAMPLES = 200
 ATTACKS = [{"kind": "template_prefix", "samples": SAMPLES, "max_new_tokens": 400, "seed": 1}]
-QUESTIONS = {  # records without answers have a single view, and a stage as many pipelines as it has views
+QUESTIONS: dict[
+    str, Any
+] = {  # records without answers have a single view, and a stage as many pipelines as it has views
     "datasets": [
         {"name": "sft", "stage": "rl", "path": "sft.jsonl", "fields": {"prompt": "q"}, "controls": "controls.jsonl"}
     ]

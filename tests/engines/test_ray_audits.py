@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -97,7 +98,7 @@ def test_a_real_model_gives_the_same_report(nodes: Nodes, tmp_path: Path) -> Non
     tiny = save(tmp_path / "tiny", *reciting_model())
     candidate = {"backend": "transformers", "path": str(tiny), "batch_size": 8, "dtype": "float32"}
     attacks = [{"kind": "template_prefix", "samples": 40, "max_new_tokens": 24, "seed": 1}]
-    changes = {"models": {"candidate": candidate}, "attacks": attacks, **QUESTIONS}
+    changes: dict[str, Any] = {"models": {"candidate": candidate}, "attacks": attacks, **QUESTIONS}
     local = run(project(tmp_path / "local", {"kind": "local"}, **changes))
     assert_same(local, run(project(tmp_path / "project", ray(nodes.address, **GENERATION), **changes)))
 

@@ -61,3 +61,14 @@ class NeverOpens(Work):
 
     def told(self, unit: Any) -> str:
         return str(unit)
+
+
+@dataclass(frozen=True)
+class Seeing(Work):
+    """What a worker sees of the environment."""
+
+    def opened(self) -> Callable[[str], str | None]:
+        return os.environ.get
+
+    def told(self, unit: str) -> str:
+        return unit
