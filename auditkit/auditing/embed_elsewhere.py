@@ -11,7 +11,7 @@ from auditkit.engines.base import Cluster, Work
 from auditkit.scoring.base import Embedder, TextRefusedError, Vectors
 from auditkit.scoring.embedders.embedding import Cache, TextEmbedding
 
-CHARACTERS_AHEAD = 1 << 27  # of one pipeline; so many characters of texts stay in the driver's memory at most
+CHARACTERS_AHEAD = 1 << 26  # of one pipeline; so many characters of texts stay in the driver's memory at most
 
 
 @dataclass(frozen=True)

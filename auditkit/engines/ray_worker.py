@@ -26,6 +26,8 @@ class Attempts:
 
     def begin(self, stage: int, position: int) -> int:
         """How often this unit was begun, this time included; of an earlier stage nothing is kept."""
+        if stage < self._stage:
+            return 1  # of a pipeline that nobody listens to any more
         if stage > self._stage:
             self._stage, self._begun = stage, Counter()
         self._begun[position] += 1

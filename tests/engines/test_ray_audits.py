@@ -18,6 +18,7 @@ import pytest
 from auditkit import audit, load_policy
 from auditkit.errors import AuditkitError
 from auditkit.models.scripted import ScriptedBackend
+from auditkit.report.json_format import load
 
 from ..models.tiny import reciting_model, save
 from .clusters import Nodes, disturbed, freeze_one, kill_one
@@ -86,7 +87,7 @@ def test_a_killed_driver_goes_on_with_another_engine(nodes: Nodes, local: Path, 
     running.wait()
     folder = folder_of(policy)
     done = subprocess.run([*command, "--resume", str(folder), "--engine", "local"], env={**os.environ}, check=False)
-    assert done.returncode == json.loads((local / "audit.json").read_bytes())["verdict"]["exit_code"]
+    assert done.returncode == load(local / "audit.json").verdict.exit_code
     assert_same(local, folder)
     events = [json.loads(line) for line in (folder / "events.jsonl").read_bytes().splitlines()]
     first = [event["first"] for event in events if event["event"] == "sampled"]
