@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from auditkit.errors import AuditkitError
 
-Family = Literal["models", "attacks", "probes", "embedders", "indexes", "mitigations", "formats"]
+Family = Literal["models", "attacks", "probes", "embedders", "indexes", "mitigations", "formats", "engines"]
 FAMILIES: tuple[Family, ...] = get_args(Family)
 
 
@@ -86,6 +86,10 @@ BUILT_IN: dict[Family, dict[str, str]] = {
         "junit": "auditkit.report.junit_format:JunitFormat",
         "cyclonedx": "auditkit.report.cyclonedx_format:CyclonedxFormat",
         "markdown": "auditkit.report.markdown_format:MarkdownFormat",
+    },
+    "engines": {
+        "local": "auditkit.engines.local:LocalEngine",
+        "ray": "auditkit.engines.ray_engine:RayEngine",
     },
 }
 

@@ -31,7 +31,7 @@ HEAVY = {
     "cyclonedx",
 }
 BOTTOM = {"errors", "files", "machine_code", "records", "registry", "resources", "statistics", "strict_json"}
-ROOMS = {"policy", "corpus", "models", "attacks", "probes", "scoring", "mitigations", "report", "signing"}
+ROOMS = {"policy", "corpus", "models", "attacks", "probes", "scoring", "mitigations", "report", "signing", "engines"}
 LEVELS = {
     **dict.fromkeys(BOTTOM, 0),
     "training": 1,

@@ -99,7 +99,9 @@ def _measured(context: Context, mitigation: Mitigation, baseline: Measured) -> M
     """Make, attack, read, score one arm."""
     assert baseline.scores is not None and baseline.utility is not None
     with (
-        opened_embedding(context.policy, context.secret, context.log, context.progress) as embedding,
+        opened_embedding(
+            context.policy, context.secret, context.log, context.progress, context.workers("embed")
+        ) as embedding,
         workshop(context, mitigation, baseline, embedding) as shop,
     ):
         with single(context.progress, "make it"):
@@ -112,7 +114,9 @@ def _measured(context: Context, mitigation: Mitigation, baseline: Measured) -> M
             known = model if mitigation.changes_weights else RecordedModel(model, baseline.context)
             return mitigation.serve(known, shop)
 
-        with OpenModel(made.backend, "candidate", served, probed_bare=mitigation.probed_bare) as opened:
+        bare = mitigation.changes_weights and type(mitigation).serve is Mitigation.serve
+        server = None if bare else served
+        with OpenModel(made.backend, "candidate", server, probed_bare=mitigation.probed_bare) as opened:
             generate(inside, opened)
             if mitigation.changes_weights:
                 ask_candidate(inside, opened)

@@ -71,7 +71,7 @@ def assemble(context: Context, baseline: Measured, arms: Sequence[Measured], inf
         policy=_policy_info(context),
         release=ReleaseInfo(**policy.release.model_dump()),
         signature=signature,
-        provenance=_provenance(policy),
+        provenance=_provenance(context),
         models=context.state.models,
         datasets=[placed(data.info(), data.section, policy) for data in datasets],
         attacks=[attack_info(attack, inside.run) for attack in inside.policy.prefix_attacks],
@@ -129,10 +129,14 @@ def _policy_info(context: Context) -> PolicyInfo:
     )
 
 
-def _provenance(policy: Policy) -> dict[str, Any]:
-    declared = {"candidate": policy.models.candidate, "base": policy.models.base}
+def _provenance(context: Context) -> dict[str, Any]:
+    """What the run was made with; every engine that did a part of it, where one but this process did."""
+    declared = {"candidate": context.policy.models.candidate, "base": context.policy.models.base}
     models = {role: backend.provenance() for role, backend in declared.items() if backend is not None}
-    return {**provenance(), "models": models}
+    hidden = ("time", "event", "prev")
+    told = [{key: fact for key, fact in event.items() if key not in hidden} for event in context.log.recorded("engine")]
+    engines = [one for number, one in enumerate(told) if one not in told[:number]]
+    return {**provenance(), "models": models, **({"engines": engines} if engines else {})}
 
 
 def _figures(context: Context, scores: Scores) -> Figures:

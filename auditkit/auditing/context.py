@@ -9,6 +9,7 @@ from auditkit.auditing.prepare import PreparedDataset
 from auditkit.auditing.progress import Progress
 from auditkit.auditing.run_folder import RunFolder
 from auditkit.auditing.state import RunState
+from auditkit.engines.base import Cluster, Stage
 from auditkit.policy.schema import Policy
 
 
@@ -23,8 +24,13 @@ class Context:
     run: RunFolder
     log: EventLog
     progress: Progress
+    cluster: Cluster | None = None
 
     @property
     def arm(self) -> str:
         """The arm that this is the run of."""
         return self.run.arm or "baseline"
+
+    def workers(self, stage: Stage) -> Cluster | None:
+        """The cluster that does the work of this stage; None where this process does it."""
+        return self.cluster if self.cluster and self.cluster.takes(stage) else None

@@ -7,9 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from auditkit.auditing.context import Context
+from auditkit.auditing.embed_elsewhere import FarEmbedding
 from auditkit.auditing.events import EventLog
 from auditkit.auditing.prepare import PreparedDataset
 from auditkit.auditing.progress import Progress
+from auditkit.engines.base import Cluster
 from auditkit.errors import AuditkitError, RunError
 from auditkit.files import make_folder, storage_errors, write_bytes
 from auditkit.policy.schema import Policy
@@ -26,8 +28,12 @@ EVENT = "texts_sent"
 
 
 @contextmanager
-def opened_embedding(policy: Policy, secret: bytes, log: EventLog, progress: Progress) -> Iterator[TextEmbedding]:
+def opened_embedding(
+    policy: Policy, secret: bytes, log: EventLog, progress: Progress, workers: Cluster | None = None
+) -> Iterator[TextEmbedding]:
     """The embedder for one stage of a run. What an external one is sent is in the event log, request by request.
+
+    ``workers`` embed in bulk, where the embedder is none that somebody else's machine runs.
 
     Raises:
         AuditkitError: texts would leave the machine, and a dataset's policy forbids it.
@@ -40,14 +46,15 @@ def opened_embedding(policy: Policy, secret: bytes, log: EventLog, progress: Pro
         log.append(EVENT, to=embedder.kind, texts=texts, characters=characters)
 
     on_call = note_request if embedder.external else None
-    if not policy.scoring.cache:
-        yield TextEmbedding(embedder, None, on_call)
-        return
-    cache = _ForgivingCache(policy, secret, progress)
+    cache = _ForgivingCache(policy, secret, progress) if policy.scoring.cache else None
     try:
-        yield TextEmbedding(embedder, cache, on_call)
+        if workers and not embedder.external:
+            yield FarEmbedding(embedder, cache, workers)
+        else:
+            yield TextEmbedding(embedder, cache, on_call)
     finally:
-        cache.close()
+        if cache:
+            cache.close()
 
 
 def refuse_forbidden(policy: Policy) -> None:

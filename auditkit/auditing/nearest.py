@@ -14,6 +14,7 @@ from auditkit.auditing.context import Context
 from auditkit.auditing.cover import SideCoverage, write_coverage
 from auditkit.auditing.generation_columns import ordinals_and_complete
 from auditkit.auditing.progress import single
+from auditkit.auditing.search_elsewhere import searched_elsewhere
 from auditkit.auditing.sides import Sides
 from auditkit.auditing.vectors import BLOCK
 from auditkit.files import replacing, write_bytes
@@ -52,6 +53,17 @@ class SideIndexes:
     def controls(self) -> VectorIndex:
         """Over the evaluation controls."""
         return self._opened("controls", self.sides.evaluation)
+
+    def search(self, side: str, attack: str, queries: Vectors, threshold: float | None) -> Search:
+        """Begin to search one side for an attack's vectors: by workers where the search is exact, else here."""
+        vectors = self.sides.members if side == "members" else self.sides.evaluation
+        choice = self._choice(side, vectors)
+        workers = self._context.workers("score") if choice.kind == "exact" else None
+        kept = self._context.run.work / f"search-{attack}+{self.sides.dataset.name}+{self.sides.view}+{side}"
+        far = workers and searched_elsewhere(workers, vectors, queries, threshold, kept, choice.reason)
+        if far:
+            return far
+        return (self.members if side == "members" else self.controls).search(queries, threshold)
 
     def _opened(self, side: str, vectors: Vectors) -> VectorIndex:
         scoring = self._context.policy.scoring
@@ -93,7 +105,7 @@ def search_attack(
     """Compare every generation with both sides in one pass; write coverage, then the best matches."""
     sides = indexes.sides
     complete = _complete(context, attack, sides)
-    searches = [index.search(queries, threshold) for index in (indexes.members, indexes.controls)]
+    searches = [indexes.search(side, attack, queries, threshold) for side in ("members", "controls")]
     counted = _coverages(sides, threshold, context.policy.seed, searches)
     found = [(np.empty(len(queries), np.int64), np.empty(len(queries), np.float32)) for _ in counted]
     label = f"compare {attack} with {sides.dataset.name}, {sides.view}"

@@ -16,7 +16,7 @@ class OpenModel:
         self,
         backend: ModelBackend,
         role: str,
-        served: Callable[[LanguageModel], LanguageModel] = lambda model: model,
+        served: Callable[[LanguageModel], LanguageModel] | None = None,
         *,
         probed_bare: bool = False,
     ) -> None:
@@ -28,10 +28,15 @@ class OpenModel:
         self._model: LanguageModel | None = None
 
     @property
+    def bare(self) -> bool:
+        """Whether nothing stands between the weights and who asks: another process can open the same."""
+        return self._served is None
+
+    @property
     def model(self) -> LanguageModel:
         """The loaded model, as whoever attacks it meets it."""
         if self._model is None:
-            self._model = self._served(self._weights)
+            self._model = self._served(self._weights) if self._served else self._weights
         return self._model
 
     @property

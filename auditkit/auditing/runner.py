@@ -18,6 +18,7 @@ from auditkit.auditing.blinding import blind
 from auditkit.auditing.bookkeeping import closed, entered, settled
 from auditkit.auditing.check_arms import check_arms
 from auditkit.auditing.context import Context
+from auditkit.auditing.elsewhere import with_engine, workers_of
 from auditkit.auditing.embedding import embedding_info
 from auditkit.auditing.events import EventLog, now
 from auditkit.auditing.generate import generate
@@ -36,6 +37,7 @@ from auditkit.auditing.state import STATE_FILE, RunState, data_digests
 from auditkit.auditing.status_file import telling
 from auditkit.auditing.waiving import locked, run_files
 from auditkit.corpus.identity import keyed_digest
+from auditkit.engines.base import Cluster
 from auditkit.errors import AuditkitError, ModelError, RunError
 from auditkit.files import make_folder
 from auditkit.policy.load import lock, weaker_than_preset
@@ -61,6 +63,7 @@ class _Prepared:
     state: RunState
     datasets: list[PreparedDataset]
     secret: bytes
+    workers: Cluster | None
 
 
 @dataclass
@@ -103,13 +106,17 @@ def start(policy: Policy, out: Path, progress: Progress) -> Result:
         state = _state(policy, models, datasets, secret, locked(waivers))
     files = {"policy.lock.yaml": state.lock.encode(), STATE_FILE: state.model_dump_json(indent=1).encode()}
     files |= {**waivers, **registration}
-    run = run_folder.create(out, policy.name, files)
-    progress.note(f"run folder {run.path}")
-    return _execute(_Prepared(policy, state, datasets, secret), run, clock, progress)
+    with workers_of(policy) as workers:
+        run = run_folder.create(out, policy.name, files)
+        progress.note(f"run folder {run.path}")
+        return _execute(_Prepared(policy, state, datasets, secret, workers), run, clock, progress)
 
 
-def resume(path: Path, progress: Progress) -> Result:
+def resume(path: Path, progress: Progress, engine: str = "") -> Result:
     """Go on with an interrupted run; a finished one is only read.
+
+    ``engine``: where the rest of the work runs (local, ray, ray:HOST:PORT), if not where the policy says; nothing that
+    is measured hangs on it.
 
     Raises:
         AuditkitError: no run there, or the model or data changed since it began.
@@ -122,19 +129,21 @@ def resume(path: Path, progress: Progress) -> Result:
         state = RunState.model_validate_json((run.path / STATE_FILE).read_bytes())
     except (OSError, ValueError):
         raise AuditkitError(f"{run.path / STATE_FILE} is missing or damaged", "start a new run") from None
-    policy = state.restore_policy()
+    policy = with_engine(state.restore_policy(), engine)
     clock = StageClock()
     with clock.stage("prepare"):
         secret = _refuse_early(policy)
         datasets = prepare(policy, secret, progress)
         state.check_unchanged(_identify(policy, progress), datasets)
-    return _execute(_Prepared(policy, state, datasets, secret), run, clock, progress)
+    with workers_of(policy) as workers:
+        return _execute(_Prepared(policy, state, datasets, secret, workers), run, clock, progress)
 
 
 def _refuse_early(policy: Policy) -> bytes:
     """Complain now of what would be missing at the end of a run; the project's secret."""
     check_formats(policy)
     check_scoring(policy)
+    policy.engine.ready()
     signing_keys(policy)
     check_arms(policy)
     return project_secret(policy)
@@ -149,11 +158,19 @@ def _execute(prepared: _Prepared, run: RunFolder, clock: StageClock, progress: P
         run.drop_part_files()
         log = EventLog(run.events)
         with telling(run, resumed=log.count("started") > 0) as status:
-            told = Both(progress, status)
             context = Context(
-                prepared.policy, prepared.state, prepared.datasets, prepared.secret, run=run, log=log, progress=told
+                prepared.policy,
+                prepared.state,
+                prepared.datasets,
+                prepared.secret,
+                run=run,
+                log=log,
+                progress=Both(progress, status),
+                cluster=prepared.workers,
             )
             with entered(context):
+                if prepared.workers:
+                    log.append("engine", **prepared.workers.provenance())
                 result = _staged(context, clock)
         closed(run, result.report)
         return result

@@ -45,7 +45,9 @@ def score(context: Context, calibrated: Calibrations | None = None) -> Scores:
     ``calibrated``: thresholds that were set already; they hang on data and embedder alone, not on what is attacked.
     """
     with (
-        opened_embedding(context.policy, context.secret, context.log, context.progress) as embedding,
+        opened_embedding(
+            context.policy, context.secret, context.log, context.progress, context.workers("embed")
+        ) as embedding,
         StringMatching(context) as strings,
     ):
         found = _scored(context, embedding, strings, calibrated or {})

@@ -14,7 +14,8 @@ import numpy as np
 from auditkit.auditing import generations
 from auditkit.auditing.context import Context
 from auditkit.auditing.prepare import PreparedDataset
-from auditkit.auditing.progress import Silent, single
+from auditkit.auditing.progress import Silent, Stage
+from auditkit.auditing.strings_elsewhere import matched_elsewhere
 from auditkit.files import replacing
 from auditkit.records import View
 from auditkit.scoring.strings.pairs import MEASURES
@@ -70,24 +71,45 @@ class StringMatching:
         path = self._path(attack, dataset, view)
         if path.exists():
             return
-        with single(progress, f"prepare {dataset.name}, {view}, for string matching"):
-            index = dataset.string_index(view)
-        floor = self._context.policy.scoring.string_floor
-        found: dict[str, list[Any]] = {}
         label = f"match {attack} with {dataset.name}, {view}"
         count = next(a.samples for a in self._context.policy.prefix_attacks if a.label == attack)
         with progress.stage(label, count, "generations") as stage:
-            for texts in self._texts(attack, dataset, view):
-                places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
-                each = np.fromiter((places[text] for text in texts), np.int64, len(texts))
-                for measure in MEASURES:
-                    self._go_on()
-                    record, similarity = index.best(list(places), measure, floor)
-                    found.setdefault(f"{measure}_record", []).append(record[each])
-                    found.setdefault(measure, []).append(similarity[each])
-                stage.advance(len(texts))
+            found = self._found_elsewhere(attack, dataset, view, count, stage)
+            found = found or self._found_here(attack, dataset, view, stage)
         with replacing(path) as temporary, temporary.open("wb") as stream:
-            np.savez(stream, allow_pickle=False, **{name: np.concatenate(parts) for name, parts in found.items()})
+            np.savez(stream, allow_pickle=False, **found)
+
+    def _found_here(self, attack: str, dataset: PreparedDataset, view: View, stage: Stage) -> Columns:
+        index = dataset.string_index(view)
+        floor = self._context.policy.scoring.string_floor
+        found: dict[str, list[Any]] = {}
+        for texts in self._texts(attack, dataset, view):
+            places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
+            each = np.fromiter((places[text] for text in texts), np.int64, len(texts))
+            for measure in MEASURES:
+                self._go_on()
+                record, similarity = index.best(list(places), measure, floor)
+                found.setdefault(f"{measure}_record", []).append(record[each])
+                found.setdefault(measure, []).append(similarity[each])
+            stage.advance(len(texts))
+        return {name: np.concatenate(parts) for name, parts in found.items()}
+
+    def _found_elsewhere(
+        self, attack: str, dataset: PreparedDataset, view: View, count: int, stage: Stage
+    ) -> Columns | None:
+        """By workers; None where there are none, where it is little, or where it is done beside the embedder."""
+        workers = None if self._pool else self._context.workers("score")
+        if workers is None:
+            return None
+        generated = self._context.run.generations_file(attack)
+
+        def read(rows: slice) -> list[str]:
+            found = generations.read(generated, only=range(rows.start, rows.stop), tokens=False)
+            return [text for batch in found for text in dataset.seen_texts(batch, view)]
+
+        floor = self._context.policy.scoring.string_floor
+        kept = self._context.run.work / f"strings-{attack}+{dataset.name}+{view}"
+        return matched_elsewhere(workers, dataset.members.texts(view), count, read, floor, kept, stage)
 
     def _texts(self, attack: str, dataset: PreparedDataset, view: View) -> Iterator[list[str]]:
         """The generations' texts, many at a time; their tokens are never held for more than a few."""

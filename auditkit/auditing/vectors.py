@@ -55,7 +55,7 @@ def _embedded(batches: Iterable[list[str]], embedding: TextEmbedding, name: Call
     """
     refused: list[int] = []
     reason, done = "", 0
-    for batch in _at_least_one(batches):
+    for batch in embedding.ahead(_at_least_one(batches)):
         try:
             rows = embedding.embed(batch)
         except TextRefusedError as error:

@@ -19,6 +19,7 @@ EXTRAS: dict[tuple[Family, str], tuple[str, str]] = {
     ("embedders", "gemini"): ("gemini", "google.genai"),
     ("indexes", "hnsw"): ("hnsw", "hnswlib"),
     ("formats", "pdf"): ("pdf", "weasyprint"),
+    ("engines", "ray"): ("ray", "ray"),
 }
 _BOUNDS = (
     ("minimum", "at least"),

@@ -29,16 +29,18 @@ if TYPE_CHECKING:
 @click.argument("policy", type=click.Path(path_type=Path), required=False)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the run folder (default: reports).")
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with an interrupted run.")
+@click.option("--engine", default="", metavar="E", help="With --resume: go on with local, ray or ray:HOST:PORT.")
 @click.option("--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Override one value of the policy.")
 @click.option("--format", "formats", multiple=True, metavar="F", help=f"Also write: {', '.join(BUILT_IN['formats'])}.")
 @click.option("--quiet", is_flag=True, help="Print the verdict only.")
 @click.option("--verbose", is_flag=True, help="Tell every stage and its time.")
 @click.option("--no-progress", is_flag=True, help="No progress bars or status lines.")
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON on stdout.")
-def run(
+def run(  # noqa: PLR0917 - click hands options over by name
     policy: Path | None,
     out: Path | None,
     resume: Path | None,
+    engine: str,
     overrides: tuple[str, ...],
     formats: tuple[str, ...],
     **appearance: bool,
@@ -52,6 +54,7 @@ def run(
       auditkit run policy.yaml
       auditkit run policy.yaml --set attacks.0.samples=500 --format pdf
       auditkit run --resume reports/support-bot-1.2-20261122T101500Z-1a2b3c4d
+      auditkit run --resume reports/support-bot-1.2-20261122T101500Z-1a2b3c4d --engine local
     """
     from auditkit.auditing import runner
     from auditkit.cli.live_progress import progress_for
@@ -64,8 +67,10 @@ def run(
         if resume:
             if policy or out or overrides or formats:
                 raise AuditkitError("--resume takes the run folder alone", "its policy is kept inside it")
-            result = runner.resume(resume, listener)
+            result = runner.resume(resume, listener, engine)
         elif policy:
+            if engine:
+                raise AuditkitError("--engine belongs to --resume", "--set engine.kind=ray, or `engine` in the policy")
             loaded = _also_written(load_policy(policy, overrides=list(overrides)), formats)
             result = runner.start(loaded, out or Path("reports"), listener)
         else:

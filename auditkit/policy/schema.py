@@ -21,6 +21,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from auditkit.attacks.base import Attack
+from auditkit.engines.base import Engine
 from auditkit.mitigations.base import Mitigation
 from auditkit.models.base import ModelBackend
 from auditkit.probes.base import ModelProbe, Probe
@@ -363,6 +364,7 @@ class Policy(Section):
     gate: Annotated[list[Rule], Field(min_length=1)]
     strength: Strength = Strength()
     waivers: WaiversSection | None = None
+    engine: Annotated[Engine, PluginOf("engines")] = Field(default_factory=lambda: _default("engines", "local"))
     report: ReportSection
 
     # Where the policy came from; set by the loader, never by the file.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -56,6 +56,10 @@ class TextEmbedding:
         self._cache = cache
         self._on_call = on_call
 
+    def ahead(self, batches: Iterable[list[str]]) -> Iterator[list[str]]:
+        """The batches that are to be embedded one after the other, for those who begin before they are asked."""
+        yield from batches
+
     def embed(self, texts: Sequence[str]) -> Vectors:
         """(len(texts), d) float32 rows of unit norm; an empty text gives a zero row.
 
@@ -64,16 +68,27 @@ class TextEmbedding:
             RunError: as the embedder's own.
         """
         distinct = list(dict.fromkeys(text for text in texts if text))
-        keys = [self._cache.key(text) for text in distinct] if self._cache else []
-        known = self._cache.get(keys) if self._cache else {}
-        rows = {text: known[key] for text, key in zip(distinct, keys, strict=False) if key in known}
+        rows = self._known(distinct)
+        cached = len(rows)
         new = [text for text in distinct if text not in rows]
         refused, reason = self._embed_new(new, rows)
-        self.counts += EmbeddingCounts(len(texts), 0, len(known), sum(map(self._is_long, distinct)))
+        self.counts += EmbeddingCounts(len(texts), 0, cached, sum(map(self._is_long, distinct)))
         found = self._in_order(texts, rows)
         if refused:
             raise TextRefusedError([i for i, text in enumerate(texts) if text in refused], found, reason)
         return found
+
+    def _known(self, distinct: list[str]) -> dict[str, Vectors]:
+        """The vectors of those that need not be embedded."""
+        if not self._cache:
+            return {}
+        keys = [self._cache.key(text) for text in distinct]
+        known = self._cache.get(keys)
+        return {text: known[key] for text, key in zip(distinct, keys, strict=True) if key in known}
+
+    def _called(self, texts: list[str]) -> Vectors:
+        """What one call of the embedder gives."""
+        return self.embedder.embed(texts)
 
     def _embed_new(self, new: list[str], rows: dict[str, Vectors]) -> tuple[set[str], str]:
         """Fill in the vectors of new texts; the texts that were refused, and why."""
@@ -84,7 +99,7 @@ class TextEmbedding:
             if self._on_call:
                 self._on_call(len(call), sum(map(len, call)))
             try:
-                made = self.embedder.embed(call)
+                made = self._called(call)
             except TextRefusedError as error:
                 refused |= {call[position] for position in error.positions}
                 reason = error.reason
@@ -97,6 +112,9 @@ class TextEmbedding:
     def _keep(self, texts: list[str], rows: Vectors) -> None:
         if self._cache and texts:
             self._cache.put([self._cache.key(text) for text in texts], rows)
+        self._count(texts)
+
+    def _count(self, texts: list[str]) -> None:
         self.counts += EmbeddingCounts(embedded=len(texts), characters=sum(map(len, texts)))
 
     def _in_order(self, texts: Sequence[str], rows: dict[str, Vectors]) -> Vectors:
