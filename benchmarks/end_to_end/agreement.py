@@ -1,4 +1,4 @@
-"""Whether both sides score the same generations alike: auditkit's own, read from its evidence and scored by the peer."""
+"""Whether both sides score the same generations alike: auditkit's own, read from its evidence, by the peer."""
 
 from __future__ import annotations
 

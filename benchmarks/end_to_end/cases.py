@@ -49,20 +49,24 @@ class Case:
     needs: Sequence[Path] = ()
     weights: Path | None = None
 
-    def prepared(self, folder: Path, size: Size) -> Policy:
+    def prepared(self, folder: Path, size: Size, minilm: bool) -> Policy:
         """The policy of an audit that does what the naive pipeline does, written to ``folder`` and loaded.
+
+        ``minilm``: with the peer's embedder in place of the policy's own.
 
         Raises:
             Skipped: weights or records are not on this machine.
         """
         if absent := [path for path in self.needs if not path.exists()]:
             raise Skipped(f"{absent[0]} is not here: examples/smollm2/prepare.py puts it there")
-        section = self._written(load_policy(self.policy), folder, size)
+        folder.mkdir(parents=True)
+        section = self._written(load_policy(self.policy), folder, size, minilm)
         file = folder / "policy.yaml"
         file.write_text(yaml.safe_dump(section, sort_keys=False), "utf-8")
         return load_policy(file)
 
-    def _written(self, example: Policy, folder: Path, size: Size) -> dict[str, Any]:
+    def _written(self, example: Policy, folder: Path, size: Size, minilm: bool) -> dict[str, Any]:
+        scoring = {"embedder": {"kind": "sentence_transformers", "path": str(minilm_folder())}} if minilm else {}
         return {
             "version": 1,
             "extends": str(self.policy),
@@ -72,16 +76,12 @@ class Case:
             "models": {"candidate": self._model(example)},
             "datasets": [_dataset(section, folder, size) for section in example.datasets],
             "attacks": [_attack(attack, size) for attack in example.attacks],
-            "scoring": {
-                **example.scoring.model_dump(mode="json", exclude={"embedder", "cache"}),
-                "embedder": {"kind": "sentence_transformers", "path": str(minilm_folder())},
-                "cache": False,
-            },
+            "scoring": scoring,
             "report": {"formats": ["json"], "sign": "none"},
         }
 
     def peer_weights(self) -> Path:
-        """A folder that transformers opens: of a GGUF file the dense copy, which takes `generate` a tenth of the time."""
+        """A folder that transformers opens: of a GGUF file the dense copy, with which `generate` is far faster."""
         from auditkit.models.gguf import read_header
         from auditkit.models.gguf_dense import dense_copy
         from auditkit.models.regular import sha256_of

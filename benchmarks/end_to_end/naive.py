@@ -1,7 +1,8 @@
 """The audit as one would write it in an afternoon from what the libraries offer: the peer of ``make bench-e2e``.
 
-Nothing here is slower than it has to be written: the model and the embedder are loaded once, ``generate`` runs in batches with its
-own key-value cache and stops at its own end-of-sequence ids, sentence-transformers sorts by length, rapidfuzz takes all cores.
+Nothing here is slower than it has to be: the model and the embedder are loaded once, ``generate`` runs in batches
+with its own key-value cache and stops at its own end-of-sequence ids, sentence-transformers sorts by length, rapidfuzz
+takes all cores.
 """
 
 from __future__ import annotations

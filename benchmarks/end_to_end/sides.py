@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from auditkit.auditing.embedding import cache_folder
 from auditkit.auditing.progress import Silent
 from auditkit.auditing.runner import Result, start
 from auditkit.policy.schema import CalibrateFpr, Policy
@@ -22,6 +24,7 @@ from benchmarks.end_to_end.naive import Embedder, NaiveAttack, NaiveGeneration, 
 STAGES = ("generate", "embed", "nearest", "strings", "rest")
 OF_LABEL = {"embed": "embed", "compare": "nearest", "match": "strings"}
 Key = tuple[str, View]  # dataset and view
+Flags = dict[str, tuple[Any, Any]]
 
 
 @dataclass
@@ -40,7 +43,7 @@ class Clock(Silent):
     @contextmanager
     def stage(self, name: str, total: int, unit: str, done: int = 0) -> Iterator[Any]:
         """As `Progress.stage`. An attack's stage begins when the model is loaded: that is timed by the run itself."""
-        what = OF_LABEL.get(name.split()[0])
+        what = OF_LABEL.get(name.split(maxsplit=1)[0])
         with super().stage(name, total, unit, done) as listening:
             if what is None:
                 yield listening
@@ -68,10 +71,11 @@ class Ours:
 
 
 def by_auditkit(policy: Policy, out: Path) -> Ours:
-    """A whole audit with all that belongs to it; the embedder is loaded anew, as in a process of its own."""
+    """A whole audit with all that belongs to it, as in a process of its own: embedder loaded anew, its cache empty."""
     from auditkit.scoring.embedders.sentence_embedder import _model
 
     _model.cache_clear()
+    shutil.rmtree(cache_folder(policy), ignore_errors=True)
     clock, before = Clock(), time.perf_counter()
     result = start(policy, out, clock)
     whole = time.perf_counter() - before
@@ -112,37 +116,35 @@ class NaiveAudit:
             }
         outcomes: dict[str, str] = {}
         embedded: dict[tuple[str, View], Rows] = {}
-        for (dataset, view), texts in self.texts.items():
+        for key, texts in self.texts.items():
             with clock.timed("embed"):
                 members, controls = self.embedder.embed(texts.members), self.embedder.embed(texts.controls)
                 for name, generations in made.items():
-                    if (name, view) not in embedded:
-                        embedded[name, view] = self.embedder.embed([each.view(view) for each in generations])
-            with clock.timed("nearest"):
-                null = naive.nearest(controls, members)["score"]
-                setting = self.policy.scoring.semantic_threshold
-                assert isinstance(setting, CalibrateFpr)
-                tau = naive.threshold(null[::2], setting.calibrate_fpr)
+                    if (name, key[1]) not in embedded:
+                        embedded[name, key[1]] = self.embedder.embed([each.view(key[1]) for each in generations])
             for name, kind, _ in self.attacks:
+                queries = [each.view(key[1]) for each in made[name]]
                 with clock.timed("nearest"):
-                    found = naive.nearest(embedded[name, view], members)
-                    chance = naive.nearest(embedded[name, view], controls[1::2])
+                    tau = self._threshold(members, controls)
+                    found = naive.nearest(embedded[name, key[1]], members)
+                    chance = naive.nearest(embedded[name, key[1]], controls[1::2])
                 with clock.timed("strings"):
-                    naive.string_matches([each.view(view) for each in made[name]], texts.members)
+                    naive.string_matches(queries, texts.members)
                 with clock.timed("rest"):
-                    complete = np.array([each.complete(view) for each in made[name]])
-                    outcomes |= self._judged((dataset, view), (name, kind), found, chance, tau, complete)
+                    whole = np.array([each.complete(key[1]) for each in made[name]])
+                    outcomes |= self._judged(
+                        key, (name, kind), _flags(found, chance, tau, whole), float(1 - whole.mean())
+                    )
         return Naive(made, naive.overall(outcomes), clock.seconds)
 
-    def _judged(
-        self, key: Key, attack: tuple[str, str], found: naive.Found, chance: naive.Found, tau: float, complete: Any
-    ) -> dict[str, str]:
+    def _threshold(self, members: Rows, controls: Rows) -> float:
+        """At the policy's share of one half of the controls; the other half is what leaks are compared with."""
+        setting = self.policy.scoring.semantic_threshold
+        assert isinstance(setting, CalibrateFpr)
+        return naive.threshold(naive.nearest(controls[::2], members)["score"], setting.calibrate_fpr)
+
+    def _judged(self, key: Key, attack: tuple[str, str], flags: Flags, unfinished: float) -> dict[str, str]:
         """The outcome of each rule of the gate on this attack's generations against this view."""
-        flags = {
-            "adjusted_coverage": (found["reached"] >= tau, chance["reached"] >= tau),
-            "adjusted_semantic_rate": (found["score"][complete] >= tau, chance["score"][complete] >= tau),
-        }
-        unfinished = float(1 - complete.mean())
         made = {}
         for number, rule in enumerate(self.policy.gate):
             meant = rule.attack in ("*", *attack) and rule.dataset in ("*", key[0])
@@ -155,12 +157,20 @@ class NaiveAudit:
         return wanted if (dataset, wanted) in self.texts else "prompt"
 
 
-def naive_audit(ours: Ours, policy: Policy, turn_change: str, folder: Path, embedder: Path, dtype: str) -> NaiveAudit:
+def _flags(found: naive.Found, chance: naive.Found, tau: float, whole: Any) -> Flags:
+    """What each rate is the mean of, on members and on controls."""
+    return {
+        "adjusted_coverage": (found["reached"] >= tau, chance["reached"] >= tau),
+        "adjusted_semantic_rate": (found["score"][whole] >= tau, chance["score"][whole] >= tau),
+    }
+
+
+def naive_audit(ours: Ours, policy: Policy, turn_change: str, models: tuple[Sampler, Embedder]) -> NaiveAudit:
     """The naive pipeline behind the prefixes that the audit used: who writes it reads them off the chat template."""
     views = dict.fromkeys((one.dataset, one.view) for one in ours.report.calibration)
     texts = {key: _texts(policy, *key) for key in views}
     attacks = [(info.name, info.kind, _of_prefixes(info, turn_change)) for info in ours.report.attacks]
-    return NaiveAudit(policy, attacks, texts, Sampler(folder, dtype), Embedder(embedder))
+    return NaiveAudit(policy, attacks, texts, *models)
 
 
 def _of_prefixes(info: AttackInfo, turn_change: str) -> list[NaiveAttack]:

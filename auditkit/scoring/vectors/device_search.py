@@ -1,9 +1,10 @@
 """Exact search as a blocked matrix product on an accelerator; what decides stays the pair's exact score on the CPU.
 
-The device forms a block of products, and names the pairs that could matter: those within rounding of a row's or a column's best, or
-of the threshold. Only these few come back, are scored in float64 as everywhere (``products``), and settle who is nearest.
-So indexes and scores are those of `ExactSearch`, bit for bit, whatever the device. Device memory is bounded: one block of products
-with its masks, and the vectors where they fit a part of what is free; else they are sent block by block.
+The device forms a block of products, and names the pairs that could matter: those within rounding of a row's or a
+column's best, or of the threshold. Only these few come back, are scored in float64 as everywhere (``products``), and
+settle who is nearest. So indexes and scores are those of `ExactSearch`, bit for bit, whatever the device. Device memory
+is bounded: one block of products with its masks, and the vectors where they fit a part of what is free; else they are
+sent block by block.
 """
 
 from __future__ import annotations
