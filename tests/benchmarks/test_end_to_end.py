@@ -1,4 +1,4 @@
-"""The naive pipeline is an honest peer: it finds what is there, judges by the same rules, and scores as auditkit does."""
+"""The naive pipeline is an honest peer: it finds what is there, judges by the same rules, scores as auditkit does."""
 
 from __future__ import annotations
 
