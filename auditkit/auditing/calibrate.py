@@ -21,7 +21,8 @@ from auditkit.scoring.positive_controls import (
     chosen_members,
     vocabulary_of,
 )
-from auditkit.scoring.vectors.exact_search import ExactSearch, added, exact_best
+from auditkit.scoring.vectors.device_search import exact_search
+from auditkit.scoring.vectors.exact_search import added, exact_best
 from auditkit.statistics.intervals import clopper_pearson
 
 LEAST_SENSITIVITY = 0.8
@@ -85,7 +86,8 @@ def _null_scores(sides: Sides) -> tuple[Scores, IndexUse]:
 
     Exact whatever the policy's index: a missed neighbour would lower the threshold, and controls are few.
     """
-    search = ExactSearch(sides.members, nearest_queries=False, reason="every control was compared with every record")
+    reason = "every control was compared with every record"
+    search = exact_search(sides.members, len(sides.controls), nearest_queries=False, reason=reason)
     _, scores = added(search, sides.controls)
     return scores, search.use
 

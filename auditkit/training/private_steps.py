@@ -153,7 +153,7 @@ class _Loop:
         kept.claim(fingerprint(self.rows, settings, replace(self.privacy, key=b"")))
         if not (kept.folder / STATE).is_file():
             return
-        state = self.torch.load(kept.folder / STATE, map_location=self.model.device, weights_only=True)
+        state = self.torch.load(kept.folder / STATE, map_location="cpu", weights_only=True)
         self.done, self.losses, self.tokens = state["done"], state["losses"], state["tokens"]
         for name, weight in _trainable(self.model).items():
             weight.data.copy_(state["weights"][name])

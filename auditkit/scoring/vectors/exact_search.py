@@ -211,7 +211,9 @@ class _Buffers:
 
 def exact_best(queries: Vectors, vectors: Vectors) -> tuple[Index, Scores]:
     """For each query its nearest vector, by comparing all; memory-mapped arrays are welcome."""
-    return added(ExactSearch(vectors, nearest_queries=False), queries)
+    from auditkit.scoring.vectors.device_search import exact_search
+
+    return added(exact_search(vectors, len(queries), nearest_queries=False), queries)
 
 
 def added(search: Search, queries: Vectors) -> tuple[Index, Scores]:

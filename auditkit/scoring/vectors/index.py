@@ -17,6 +17,7 @@ from auditkit.scoring.base import (
     VectorIndexConfig,
     Vectors,
 )
+from auditkit.scoring.vectors.device_search import WORTH_A_DEVICE, DeviceSearch, DeviceVectors, accelerator
 from auditkit.scoring.vectors.exact_search import ExactSearch
 from auditkit.scoring.vectors.index_costs import chosen_index
 from auditkit.scoring.vectors.nomination import Nominator, chosen_nominator
@@ -32,13 +33,20 @@ class ExactIndex(VectorIndexConfig):
 
 
 class OpenExact(VectorIndex):
-    """There is nothing to build but a copy that is cheaper to multiply with, where there is such, for all searches."""
+    """There is nothing to build but a copy that is cheaper to multiply with, where there is such, for all searches.
+
+    On a machine with a GPU, a search that is worth it runs there, to the same result.
+    """
 
     def __init__(self, vectors: Vectors, reason: str = "") -> None:
         self._vectors, self._reason = vectors, reason
         self._nominator: Nominator | None = None
+        self._there: DeviceVectors | None = None
 
-    def search(self, queries: Vectors, threshold: float | None = None) -> Search:  # noqa: ARG002 - nothing to tune
+    def search(self, queries: Vectors, threshold: float | None = None) -> Search:
+        if len(queries) * self._vectors.size >= WORTH_A_DEVICE and (device := accelerator()):
+            self._there = self._there or DeviceVectors(self._vectors, device)
+            return DeviceSearch(self._there, threshold, reason=self._reason)
         return ExactSearch(self._vectors, threshold, reason=self._reason, nominator=self._made_once)
 
     def _made_once(self, vectors: Vectors, longest: float) -> Nominator:
