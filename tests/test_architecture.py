@@ -16,6 +16,8 @@ HEAVY = {
     "transformers",
     "vllm",
     "google",
+    "openai",
+    "httpx2",
     "hnswlib",
     "ray",
     "weasyprint",
@@ -29,7 +31,7 @@ HEAVY = {
     "model_signing",
     "cyclonedx",
 }
-BOTTOM = {"errors", "files", "machine_code", "records", "registry", "resources", "statistics"}
+BOTTOM = {"errors", "files", "machine_code", "records", "registry", "remote", "resources", "statistics"}
 ROOMS = {"policy", "corpus", "models", "attacks", "probes", "scoring", "mitigations", "report", "signing"}
 LEVELS = {
     **dict.fromkeys(BOTTOM, 0),
