@@ -21,8 +21,10 @@ class Budget(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    usd: Annotated[float, Field(gt=0, le=1e9, description="US dollars, by the prices that the policy states.")] | None = None
-    tokens: Annotated[int, Field(ge=1, description="Tokens, prompts and answers together.")] | None = None
+    usd: (
+        Annotated[float, Field(gt=0, le=1e9, description="US dollars, by the prices that the policy states.")] | None
+    ) = None
+    tokens: Annotated[int, Field(ge=1)] | None = Field(default=None, description="Prompts and answers together.")
 
 
 @dataclass(frozen=True)

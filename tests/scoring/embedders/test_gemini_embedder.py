@@ -16,8 +16,8 @@ import pytest
 from pydantic import ValidationError
 
 from auditkit.errors import AuditkitError, MissingExtraError, RunError
-from auditkit.scoring.base import TextRefusedError
 from auditkit.remote import patience
+from auditkit.scoring.base import TextRefusedError
 from auditkit.scoring.embedders import gemini_embedder
 from auditkit.scoring.embedders.gemini_embedder import GeminiEmbedder
 from tests.scoring.embedders.gemini_server import KEY, PATH, Answer, GeminiServer, gemini_server
