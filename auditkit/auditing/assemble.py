@@ -24,6 +24,7 @@ from auditkit.auditing.probing import probe_report
 from auditkit.auditing.provenance import provenance
 from auditkit.auditing.publish import signature_info
 from auditkit.auditing.score import Scores
+from auditkit.auditing.spending import served_facts
 from auditkit.auditing.viability import most_accepted
 from auditkit.auditing.waiving import leaked_clusters, marked, weigh
 from auditkit.policy.gate import evaluate, verdict_on
@@ -71,7 +72,7 @@ def assemble(context: Context, baseline: Measured, arms: Sequence[Measured], inf
         policy=_policy_info(context),
         release=ReleaseInfo(**policy.release.model_dump()),
         signature=signature,
-        provenance=_provenance(policy),
+        provenance=_provenance(context),
         models=context.state.models,
         datasets=[placed(data.info(), data.section, policy) for data in datasets],
         attacks=[attack_info(attack, inside.run) for attack in inside.policy.prefix_attacks],
@@ -129,9 +130,13 @@ def _policy_info(context: Context) -> PolicyInfo:
     )
 
 
-def _provenance(policy: Policy) -> dict[str, Any]:
-    declared = {"candidate": policy.models.candidate, "base": policy.models.base}
-    models = {role: backend.provenance() for role, backend in declared.items() if backend is not None}
+def _provenance(context: Context) -> dict[str, Any]:
+    declared = {"candidate": context.policy.models.candidate, "base": context.policy.models.base}
+    models = {
+        role: {**backend.provenance(), **served_facts(context, role)}
+        for role, backend in declared.items()
+        if backend is not None
+    }
     return {**provenance(), "models": models}
 
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 @click.argument("policy", type=click.Path(path_type=Path), required=False)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the run folder (default: reports).")
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with an interrupted run.")
+@click.option("--more-usd", type=click.FloatRange(min=0), default=0.0, help="With --resume: add to models' budget.")
+@click.option("--more-tokens", type=click.IntRange(min=0), default=0, help="With --resume: add to models' budget.")
 @click.option("--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Override one value of the policy.")
 @click.option("--format", "formats", multiple=True, metavar="F", help=f"Also write: {', '.join(BUILT_IN['formats'])}.")
 @click.option("--quiet", is_flag=True, help="Print the verdict only.")
@@ -39,7 +41,7 @@ def run(
     resume: Path | None,
     overrides: tuple[str, ...],
     formats: tuple[str, ...],
-    **appearance: bool,
+    **others: Any,
 ) -> None:
     """Attack the model as the policy says, and judge it by the gate.
 
@@ -57,12 +59,14 @@ def run(
     from auditkit.policy.load import load_policy
 
     with progress_for(
-        quiet=appearance["quiet"] or appearance["no_progress"], verbose=appearance["verbose"]
+        quiet=others["quiet"] or others["no_progress"], verbose=others["verbose"]
     ) as listener:
         if resume:
             if policy or out or overrides or formats:
                 raise AuditkitError("--resume takes the run folder alone", "its policy is kept inside it")
-            result = runner.resume(resume, listener)
+            result = runner.resume(resume, listener, (others["more_usd"], others["more_tokens"]))
+        elif others["more_usd"] or others["more_tokens"]:
+            raise AuditkitError("--more-usd and --more-tokens go with --resume", "a new run has its policy's budget")
         elif policy:
             loaded = _also_written(load_policy(policy, overrides=list(overrides)), formats)
             result = runner.start(loaded, out or Path("reports"), listener)
@@ -70,7 +74,7 @@ def run(
             raise AuditkitError("no policy given", "auditkit run POLICY, or auditkit run --resume RUN")
     if not result.read_only:
         append_step_summary(result.report)
-    _show(result, as_json=appearance["as_json"], quiet=appearance["quiet"])
+    _show(result, as_json=others["as_json"], quiet=others["quiet"])
     sys.exit(result.report.verdict.exit_code)
 
 

