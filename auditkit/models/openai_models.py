@@ -141,7 +141,7 @@ class OpenAIChat(ChattingModel):
             try:
                 return self._wire.post("/chat/completions", {**body, self._limit: ask.sampler.max_new_tokens})
             except Exception as error:
-                if self._limit == "max_completion_tokens" or not _complains_of(error, "max_tokens"):
+                if self._limit == "max_completion_tokens" or not _complains_of(error, ("max_tokens",)):
                     raise
             self._limit = "max_completion_tokens"
             return self._wire.post("/chat/completions", {**body, self._limit: ask.sampler.max_new_tokens})
@@ -194,7 +194,7 @@ def _sampled(
         failure = read_failure(error)
         if failure and failure.code == 400 and failure.reason in FILTERED:
             return Reply([Answer((), "", "blocked")] * body["n"], Spent(1))
-        if body["n"] == 1 or not _complains_of(error, "n"):
+        if body["n"] == 1 or not _complains_of(error, ("n", "")):
             raise
         model._one_each = True
         reply = post({**body, "n": 1})
@@ -202,10 +202,10 @@ def _sampled(
     return Reply([read(choice) for choice in choices], reply.used, reply.model, reply.fingerprint)
 
 
-def _complains_of(error: Exception, parameter: str) -> bool:
-    """Whether a server refuses a request for one parameter; one that does not say which may mean any."""
+def _complains_of(error: Exception, parameters: Sequence[str]) -> bool:
+    """Whether a server refuses a request for one of its parameters; "" is what those name who name none."""
     failure = read_failure(error)
-    return failure is not None and failure.code in (400, 422) and failure.parameter in ("", parameter)
+    return failure is not None and failure.code in (400, 422) and failure.parameter in parameters
 
 
 def _ended(choice: Choice) -> Ended:

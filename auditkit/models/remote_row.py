@@ -42,12 +42,12 @@ class Row:
     ids: list[int] = field(default_factory=list)
     appended: tuple[int, int] | None = None
     finish: Finish | None = None
-    withheld: bool = False
+    cut: bool = False  # by the server, before the limit
 
     @property
     def runs(self) -> bool:
         """Whether there is more to ask for."""
-        return self.finish is None and self.room > 0
+        return self.finish is None and not self.cut and self.room > 0
 
     @property
     def room(self) -> int:
@@ -62,14 +62,18 @@ class Row:
     def take(self, answer: Answer) -> None:
         """Walk through what came back, up to where it ends or the turn change is appended."""
         before = len(self.ids)
+        if answer.ended in ("blocked", "failed"):
+            self.ids += answer.ids[: self.room]
+            self.finish = answer.ended
+            return
         for token in answer.ids[: self.room]:
             self.ids.append(token)
             if token in self.marks.events and self._settled():
                 return
         if self.room <= 0:
             return
-        if answer.ended != "stop":
-            self.finish = answer.ended
+        if answer.ended == "length":
+            self.cut = True
         elif not (answer.shown or self._ends_in_stop()):
             self._stopped_unseen()
         elif len(self.ids) == before:

