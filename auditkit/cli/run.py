@@ -58,9 +58,7 @@ def run(
     from auditkit.cli.step_summary import append_step_summary
     from auditkit.policy.load import load_policy
 
-    with progress_for(
-        quiet=others["quiet"] or others["no_progress"], verbose=others["verbose"]
-    ) as listener:
+    with progress_for(quiet=others["quiet"] or others["no_progress"], verbose=others["verbose"]) as listener:
         if resume:
             if policy or out or overrides or formats:
                 raise AuditkitError("--resume takes the run folder alone", "its policy is kept inside it")

@@ -70,7 +70,9 @@ class GeminiChat(ChattingModel):
         if sampler.top_k:
             found["top_k"] = sampler.top_k
         if self.section.thinking_budget is not None:
-            found["thinking_config"] = {"thinking_budget": self.section.thinking_budget}
+            from google.genai import types
+
+            found["thinking_config"] = types.ThinkingConfig(thinking_budget=self.section.thinking_budget)
         return found
 
     def _answer(self, candidate: Any) -> Answer:

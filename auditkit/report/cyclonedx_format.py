@@ -31,9 +31,7 @@ _MERKLE = (
 )
 _MODEL_DIGEST = "The digest of the whole model that the attestation names and that auditkit verify --model compares."
 
-_ADDRESS_DIGEST = (
-    "The digest of the address and the name that the model is served under: the weights were not seen."
-)
+_ADDRESS_DIGEST = "The digest of the address and the name that the model is served under: the weights were not seen."
 
 
 class CyclonedxFormat(ReportFormat):

@@ -130,7 +130,9 @@ def test_killed_and_resumed_it_is_the_run_that_was_never_disturbed(
 
 
 def test_a_budget_stops_the_run_and_it_can_go_on(tmp_path: Path, server: OpenAIServer, tokenizer: Path) -> None:
-    policy = project(tmp_path / "project", server, tokenizer, candidate={"budget": {"tokens": 12_000}, "concurrency": 1})
+    policy = project(
+        tmp_path / "project", server, tokenizer, candidate={"budget": {"tokens": 12_000}, "concurrency": 1}
+    )
     stopped = call("run", policy, "--out", tmp_path / "reports")
     assert isinstance(stopped.exception, RunError)
     assert stopped.exception.exit_code == 4
@@ -191,9 +193,7 @@ def test_a_key_that_is_not_there_stops_before_anything_is_run(
     assert not (tmp_path / "reports").exists()
 
 
-def test_what_must_not_be_sent_is_refused_with_its_line(
-    tmp_path: Path, server: OpenAIServer, tokenizer: Path
-) -> None:
+def test_what_must_not_be_sent_is_refused_with_its_line(tmp_path: Path, server: OpenAIServer, tokenizer: Path) -> None:
     away = {"base_url": "https://api.example.com/v1", "api_key": "env:TEST_KEY"}
     attacks = [ATTACK, {"kind": "guided_completion"}]
     policy = project(tmp_path / "project", server, tokenizer, candidate=away, attacks=attacks)

@@ -43,7 +43,9 @@ class Canned:
 
 def problem(code: str, param: str | None = None) -> dict[str, Any]:
     """An error in the API's words."""
-    return {"error": {"message": "the text of the request stands here", "type": "invalid", "param": param, "code": code}}
+    return {
+        "error": {"message": "the text of the request stands here", "type": "invalid", "param": param, "code": code}
+    }
 
 
 @dataclass
