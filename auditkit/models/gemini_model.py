@@ -70,9 +70,7 @@ class GeminiChat(ChattingModel):
         if sampler.top_k:
             found["top_k"] = sampler.top_k
         if self.section.thinking_budget is not None:
-            from google.genai import types
-
-            found["thinking_config"] = types.ThinkingConfig(thinking_budget=self.section.thinking_budget)
+            found["thinking_config"] = {"thinking_budget": self.section.thinking_budget}
         return found
 
     def _answer(self, candidate: Any) -> Answer:

@@ -130,9 +130,8 @@ def test_killed_and_resumed_it_is_the_run_that_was_never_disturbed(
 
 
 def test_a_budget_stops_the_run_and_it_can_go_on(tmp_path: Path, server: OpenAIServer, tokenizer: Path) -> None:
-    policy = project(
-        tmp_path / "project", server, tokenizer, candidate={"budget": {"tokens": 12_000}, "concurrency": 1}
-    )
+    candidate = {"budget": {"tokens": 12_000}, "concurrency": 1}
+    policy = project(tmp_path / "project", server, tokenizer, candidate=candidate)
     stopped = call("run", policy, "--out", tmp_path / "reports")
     assert isinstance(stopped.exception, RunError)
     assert stopped.exception.exit_code == 4
