@@ -210,3 +210,4 @@ class ModelIdentity:
     signature: ModelSignature = ModelSignature()
     licence: str = ""  # as the model card or the GGUF header declares it; bound by no digest
     architecture: str = ""
+    weights: Literal["seen", "unseen"] = "seen"  # unseen: served by somebody; sha256 is then of the declared address

@@ -28,6 +28,8 @@ BUILT_IN: dict[Family, dict[str, str]] = {
     "models": {
         "transformers": "auditkit.models.transformers_backend:TransformersBackend",
         "scripted": "auditkit.models.scripted:ScriptedBackend",
+        "openai_compatible": "auditkit.models.openai_backend:OpenAICompatibleBackend",
+        "gemini": "auditkit.models.gemini_backend:GeminiBackend",
     },
     "attacks": {
         "template_prefix": "auditkit.attacks.template_prefix:TemplatePrefix",

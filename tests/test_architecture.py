@@ -16,6 +16,8 @@ HEAVY = {
     "transformers",
     "vllm",
     "google",
+    "openai",
+    "httpx2",
     "hnswlib",
     "ray",
     "weasyprint",
@@ -30,7 +32,7 @@ HEAVY = {
     "model_signing",
     "cyclonedx",
 }
-BOTTOM = {"errors", "files", "machine_code", "records", "registry", "resources", "statistics", "strict_json"}
+BOTTOM = {"errors", "files", "machine_code", "records", "registry", "remote", "resources", "statistics", "strict_json"}
 ROOMS = {"policy", "corpus", "models", "attacks", "probes", "scoring", "mitigations", "report", "signing", "engines"}
 LEVELS = {
     **dict.fromkeys(BOTTOM, 0),

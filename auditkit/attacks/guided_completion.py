@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from auditkit.attacks.rouge import rouge_l, words
-from auditkit.models.base import Capability, Floats, LanguageModel
+from auditkit.models.base import Capability, Floats, LanguageModel, Likelihoods
 from auditkit.probes.base import TOO_LONG, Evidence, Labels, ModelProbe, PerRecord, ProbeResult, RecordScores, Side
 from auditkit.records import Estimate, Prefix, Sampler
 from auditkit.report.base import Column, Table
@@ -70,6 +70,7 @@ class GuidedCompletion(ModelProbe):
     """
 
     needs: ClassVar[frozenset[Capability]] = frozenset({"continuations"})
+    likelihoods: ClassVar[Likelihoods] = "none"
 
     kind: Literal["guided_completion"]
     dataset_name: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(

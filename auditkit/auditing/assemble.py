@@ -24,6 +24,7 @@ from auditkit.auditing.probing import probe_report
 from auditkit.auditing.provenance import provenance
 from auditkit.auditing.publish import signature_info
 from auditkit.auditing.score import Scores
+from auditkit.auditing.spending import served_facts
 from auditkit.auditing.viability import most_accepted
 from auditkit.auditing.waiving import leaked_clusters, marked, weigh
 from auditkit.policy.gate import evaluate, verdict_on
@@ -132,7 +133,11 @@ def _policy_info(context: Context) -> PolicyInfo:
 def _provenance(context: Context) -> dict[str, Any]:
     """What the run was made with; every engine that did a part of it, where one but this process did."""
     declared = {"candidate": context.policy.models.candidate, "base": context.policy.models.base}
-    models = {role: backend.provenance() for role, backend in declared.items() if backend is not None}
+    models = {
+        role: {**backend.provenance(), **served_facts(context, role)}
+        for role, backend in declared.items()
+        if backend is not None
+    }
     hidden = ("time", "event", "prev")
     told = [{key: fact for key, fact in event.items() if key not in hidden} for event in context.log.recorded("engine")]
     engines = [one for number, one in enumerate(told) if one not in told[:number]]

@@ -21,7 +21,13 @@ def limits(policy: Policy, datasets: list[PreparedDataset]) -> list[str]:
             "An arm's figure is that of the strongest attack tried on it. Somebody who knows the mitigation may think "
             "of another: that none of these succeeded does not show that none would."
         )
-    if policy.release.access != "open-weights" and policy.release.arm == "baseline":
+    if policy.models.candidate.reach != "open_weights":
+        found.append(
+            "The weights were not seen. What was audited is what a server gave out under the model's name while the "
+            "audit ran: that these weights are the ones that ship, and that nothing between filtered what they wrote, "
+            "is the server's word. A server may also not keep to seeds, so the same run may come out otherwise."
+        )
+    elif policy.release.access != "open-weights" and policy.release.arm == "baseline":
         found.append(
             "The attacks were made with access to the weights. Whoever reaches the model through an API alone can do "
             "less: the figures are an upper estimate of what these attacks would find there."

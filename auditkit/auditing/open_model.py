@@ -30,7 +30,7 @@ class OpenModel:
     @property
     def bare(self) -> bool:
         """Whether nothing stands between the weights and who asks: another process can open the same."""
-        return self._served is None
+        return self._served is None and not self.backend.one_process
 
     @property
     def model(self) -> LanguageModel:

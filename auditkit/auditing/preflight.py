@@ -22,10 +22,13 @@ from auditkit.auditing.prepare import PreparedDataset, prepare_dataset
 from auditkit.auditing.publish import check_formats, check_scoring, signing_keys, timestamp_of
 from auditkit.auditing.reading_plan import readings_of
 from auditkit.auditing.secret import secret_if_known
+from auditkit.auditing.serving_costs import what_it_costs, what_it_is_sent
+from auditkit.auditing.spending import unreached
 from auditkit.errors import AuditkitError, Problem, ProblemsError
 from auditkit.models.base import ModelPreflight
 from auditkit.policy.load import weaker_than_preset
 from auditkit.policy.schema import Policy
+from auditkit.records import ModelIdentity
 from auditkit.report.base import RulePower
 from auditkit.signing.pdf_timestamp import host_of
 
@@ -58,7 +61,7 @@ class Preflight:
 def preflight(policy: Policy, out: Path) -> Preflight:
     """Check everything that can be checked without opening a model."""
     found = Preflight()
-    found.warnings += weaker_than_preset(policy)
+    found.warnings += [*weaker_than_preset(policy), *unreached(policy)]
     if not (policy.release.organisation and policy.release.auditor):
         found.warnings.append("release names no organisation or no auditor: the report will say so on page one")
     datasets = _datasets(policy, found)
@@ -118,13 +121,19 @@ def _models(policy: Policy, found: Preflight) -> int:
             continue
         found.warnings += [f"{role}: {warning}" for warning in model.warnings]
         if model.identity:
-            found.tell("models", f"{role}: {model.identity.parameters:,} parameters, sha256 {model.identity.sha256}")
+            found.tell("models", f"{role}: {_what_it_is(model.identity)}")
             if model.identity.signature.state == "verified":
                 found.tell("models", f"{role}: signature verified, by {model.identity.signature.signer}")
             parameters = parameters or model.identity.parameters
         if role == "candidate" and model.identity:
             _prefixes(policy, model, found)
     return parameters
+
+
+def _what_it_is(model: ModelIdentity) -> str:
+    if model.weights == "unseen":
+        return f"{model.source}; weights not seen, sha256 of the address {model.sha256}"
+    return f"{model.parameters:,} parameters, sha256 {model.sha256}"
 
 
 def _prefixes(policy: Policy, model: ModelPreflight, found: Preflight) -> None:
@@ -229,6 +238,9 @@ def _needs(policy: Policy, datasets: list[PreparedDataset], parameters: int, out
         if arms > 1:
             work_told += f" over {arms} arms; training, and attacks that know a mitigation, not counted"
         found.tell("needs", f"{work_told}, very roughly {_duration(hours)} on this machine's processor")
+    for sentence, warning in what_it_costs(policy, datasets):
+        found.tell("needs", sentence)
+        found.warnings += [warning] if warning else []
     characters = most_characters(policy, datasets)
     cost = policy.scoring.embedder.estimated_cost(characters)
     if cost:
@@ -267,6 +279,7 @@ def _what_leaves(policy: Policy, found: Preflight) -> None:
     if policy.scoring.embedder.external:
         leaving = [section.name for section in policy.datasets if section.external_processing == "allow"]
         sent.append(f"texts of {', '.join(leaving)} and all generations are sent to {policy.scoring.embedder.kind}")
+    sent += what_it_is_sent(policy)
     if (authority := timestamp_of(policy)) and "pdf" in policy.report.formats:
         sent.append(
             f"a digest of each PDF report's signature is sent to {host_of(authority)}, which learns that something was "

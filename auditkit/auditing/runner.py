@@ -33,6 +33,7 @@ from auditkit.auditing.publish import check_formats, check_scoring, load_report,
 from auditkit.auditing.run_folder import RunFolder
 from auditkit.auditing.score import Scores, score
 from auditkit.auditing.secret import project_secret
+from auditkit.auditing.spending import NO_MORE, More, metered, raise_budget, refuse_sending, unreached
 from auditkit.auditing.state import STATE_FILE, RunState, data_digests
 from auditkit.auditing.status_file import telling
 from auditkit.auditing.waiving import locked, run_files
@@ -112,11 +113,11 @@ def start(policy: Policy, out: Path, progress: Progress) -> Result:
         return _execute(_Prepared(policy, state, datasets, secret, workers), run, clock, progress)
 
 
-def resume(path: Path, progress: Progress, engine: str = "") -> Result:
+def resume(path: Path, progress: Progress, engine: str = "", more: More = NO_MORE) -> Result:
     """Go on with an interrupted run; a finished one is only read.
 
     ``engine``: where the rest of the work runs (local, ray, ray:HOST:PORT), if not where the policy says; nothing that
-    is measured hangs on it.
+    is measured hangs on it. ``more`` is what served models may cost beyond the policy's budget: US dollars, tokens.
 
     Raises:
         AuditkitError: no run there, or the model or data changed since it began.
@@ -136,7 +137,7 @@ def resume(path: Path, progress: Progress, engine: str = "") -> Result:
         datasets = prepare(policy, secret, progress)
         state.check_unchanged(_identify(policy, progress), datasets)
     with workers_of(policy) as workers:
-        return _execute(_Prepared(policy, state, datasets, secret, workers), run, clock, progress)
+        return _execute(_Prepared(policy, state, datasets, secret, workers), run, clock, progress, more)
 
 
 def _refuse_early(policy: Policy) -> bytes:
@@ -146,10 +147,13 @@ def _refuse_early(policy: Policy) -> bytes:
     policy.engine.ready()
     signing_keys(policy)
     check_arms(policy)
+    refuse_sending(policy)
     return project_secret(policy)
 
 
-def _execute(prepared: _Prepared, run: RunFolder, clock: StageClock, progress: Progress) -> Result:
+def _execute(
+    prepared: _Prepared, run: RunFolder, clock: StageClock, progress: Progress, more: More = NO_MORE
+) -> Result:
     """Every stage in turn; what an earlier process finished is taken from disk."""
     with run.exclusive(), _interruptible(run):
         if run.finished:  # by another process, while this one was reading the data
@@ -168,10 +172,12 @@ def _execute(prepared: _Prepared, run: RunFolder, clock: StageClock, progress: P
                 progress=Both(progress, status),
                 cluster=prepared.workers,
             )
+            refuse_sending(context.policy)
             with entered(context):
                 if prepared.workers:
                     log.append("engine", **prepared.workers.provenance())
-                result = _staged(context, clock)
+                raise_budget(log, *more)
+                result = _staged(metered(context), clock)
         closed(run, result.report)
         return result
 
@@ -288,7 +294,7 @@ def _state(
         policy_sha256=policy.source.sha256,
         preset=policy.source.preset,
         overrides=policy.source.overrides,
-        weaker_than_preset=[*weaker_than_preset(policy), *_changes(policy)],
+        weaker_than_preset=[*weaker_than_preset(policy), *unreached(policy), *_changes(policy)],
         lock=lock(policy, inputs),
         models=models,
         code_sha256=code_sha256(),

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the run folder (default: reports).")
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with an interrupted run.")
 @click.option("--engine", default="", metavar="E", help="With --resume: go on with local, ray or ray:HOST:PORT.")
+@click.option("--more-usd", type=click.FloatRange(min=0), default=0.0, help="With --resume: add to models' budget.")
+@click.option("--more-tokens", type=click.IntRange(min=0), default=0, help="With --resume: add to models' budget.")
 @click.option("--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Override one value of the policy.")
 @click.option("--format", "formats", multiple=True, metavar="F", help=f"Also write: {', '.join(BUILT_IN['formats'])}.")
 @click.option("--quiet", is_flag=True, help="Print the verdict only.")
@@ -43,7 +45,7 @@ def run(  # noqa: PLR0917 - click hands options over by name
     engine: str,
     overrides: tuple[str, ...],
     formats: tuple[str, ...],
-    **appearance: bool,
+    **others: Any,
 ) -> None:
     """Attack the model as the policy says, and judge it by the gate.
 
@@ -61,13 +63,13 @@ def run(  # noqa: PLR0917 - click hands options over by name
     from auditkit.cli.step_summary import append_step_summary
     from auditkit.policy.load import load_policy
 
-    with progress_for(
-        quiet=appearance["quiet"] or appearance["no_progress"], verbose=appearance["verbose"]
-    ) as listener:
+    with progress_for(quiet=others["quiet"] or others["no_progress"], verbose=others["verbose"]) as listener:
         if resume:
             if policy or out or overrides or formats:
                 raise AuditkitError("--resume takes the run folder alone", "its policy is kept inside it")
-            result = runner.resume(resume, listener, engine)
+            result = runner.resume(resume, listener, engine, (others["more_usd"], others["more_tokens"]))
+        elif others["more_usd"] or others["more_tokens"]:
+            raise AuditkitError("--more-usd and --more-tokens go with --resume", "a new run has its policy's budget")
         elif policy:
             if engine:
                 raise AuditkitError("--engine belongs to --resume", "--set engine.kind=ray, or `engine` in the policy")
@@ -77,7 +79,7 @@ def run(  # noqa: PLR0917 - click hands options over by name
             raise AuditkitError("no policy given", "auditkit run POLICY, or auditkit run --resume RUN")
     if not result.read_only:
         append_step_summary(result.report)
-    _show(result, as_json=appearance["as_json"], quiet=appearance["quiet"])
+    _show(result, as_json=others["as_json"], quiet=others["quiet"])
     sys.exit(result.report.verdict.exit_code)
 
 

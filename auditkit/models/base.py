@@ -14,13 +14,15 @@ import numpy as np
 import numpy.typing as npt
 
 from auditkit.errors import ModelError
-from auditkit.records import Generation, ModelIdentity, Prefix, Sampler, SamplingRequest, TurnFormat
+from auditkit.records import Attacker, Generation, ModelIdentity, Prefix, Sampler, SamplingRequest, TurnFormat
 from auditkit.registry import Plugin
 
 Ids = tuple[int, ...]
 Floats = npt.NDArray[np.float64]
 Capability = Literal["continuations", "gradients", "guards", "networks"]
 Span = Literal["question", "prompt", "response", "record"]
+# What a model tells of given texts: of every token that there is; of the given tokens alone; nothing.
+Likelihoods = Literal["whole", "given", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +247,7 @@ class ModelBackend(Plugin, ABC):
     """A policy's model section: which program runs which weights."""
 
     capabilities: ClassVar[frozenset[Capability]] = frozenset()  # what its models can do besides sampling and reading
+    one_process: ClassVar[bool] = False  # whether only one may ask it: what it costs and its limits are counted there
 
     backend: str
     batch_size: int = 256
@@ -267,6 +270,31 @@ class ModelBackend(Plugin, ABC):
     @abstractmethod
     def open(self, role: str) -> LanguageModel:
         """Load the model."""
+
+    @property
+    def reach(self) -> Attacker:
+        """The strongest attacker who can be played through this backend."""
+        return "open_weights"
+
+    @property
+    def external(self) -> bool:
+        """Whether what the model is asked leaves this machine."""
+        return False
+
+    @property
+    def likelihoods(self) -> Likelihoods:
+        """What its models tell of given texts."""
+        return "whole"
+
+    @property
+    def knows_template(self) -> bool:
+        """Whether a chat template and the tokens that it is made of can be had; where False, they are not there."""
+        return True
+
+    @property
+    def truncates(self) -> bool:
+        """Whether samples can be drawn with a top_k."""
+        return True
 
     def with_weights(self, folder: Path, scratch: Path | None = None) -> Self:  # noqa: ARG002
         """The same section for other weights of the same kind, in a folder as ``save_pretrained`` writes it.

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from auditkit.errors import Problem
 from auditkit.policy.plugin_facts import arm_names, is_probe, lacking, needs_base, sends_texts_away
 from auditkit.policy.schema import PROBE_OF
+from auditkit.policy.served_checks import served_complaints
 from auditkit.policy.sources import neighbour, unreadable
 from auditkit.policy.suggestions import did_you_mean, one_of
 from auditkit.policy.yaml_source import Document, Keys, dotted, shown
@@ -42,6 +43,8 @@ class Checker:
         self._probes()
         self._mitigated_arm()
         self._external_embedder()
+        for keys, message, hint in served_complaints(self.document):
+            self._add(keys, message, hint)
         for position, rule in self._sections("gate"):
             self._rule(("gate", position), rule)
         return self.problems

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from auditkit.models.base import Capability, Floats, Ids, LanguageModel, RecordTokens, Span, TokenReading
+from auditkit.models.base import Capability, Floats, Ids, LanguageModel, Likelihoods, RecordTokens, Span, TokenReading
 from auditkit.records import Estimate, Record, Sampler, Split, Stage
 from auditkit.registry import Plugin
 from auditkit.report.base import ProbeChart, Table
@@ -231,6 +231,8 @@ class LikelihoodProbe(Probe):
 
 class ModelProbe(Probe):
     """A probe that needs the candidate itself: it samples continuations, or takes gradients."""
+
+    likelihoods: ClassVar[Likelihoods] = "whole"  # what the candidate must tell of given texts
 
     @abstractmethod
     def observe(self, model: LanguageModel, evidence: Evidence) -> ProbeResult:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 from unicodedata import normalize
 
 import numpy as np
 from pydantic import Field
 
-from auditkit.models.base import Floats, Ids, LanguageModel, TokenReading
+from auditkit.models.base import Floats, Ids, LanguageModel, Likelihoods, TokenReading
 from auditkit.probes.base import TOO_LONG, Bools, Evidence, ModelProbe
 from auditkit.probes.canary_texts import PLACEHOLDER, Canaries, Canary
 from auditkit.records import Prefix
@@ -20,6 +21,8 @@ ZERO = "0 times: never planted, the controls."
 
 class CanaryProbe(ModelProbe):
     """A probe that looks for canaries that ``auditkit lab plant`` has written into the training data."""
+
+    likelihoods: ClassVar[Likelihoods] = "given"
 
     dataset: str = Field(default="*", description="The dataset that they were planted in; '*': asked of each.")
     canaries: Canaries

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from auditkit.models.base import Capability, Ids, LanguageModel
+from auditkit.models.base import Capability, Ids, LanguageModel, Likelihoods
 from auditkit.probes.base import EMPTY, TOO_LONG, Evidence, ModelProbe, ProbeResult, RecordScores
 from auditkit.probes.estimates import CLUSTERED_SHARE_METHOD, Scope
 from auditkit.probes.sampled import SampledSide, auc_estimate, unscored
@@ -32,6 +32,7 @@ class Peakedness(ModelProbe):
     """
 
     needs: ClassVar[frozenset[Capability]] = frozenset({"continuations"})
+    likelihoods: ClassVar[Likelihoods] = "none"
 
     kind: Literal["peakedness"]
     records: Annotated[int, Field(ge=2, le=100_000, description="Members, and controls, drawn at random.")] = 50

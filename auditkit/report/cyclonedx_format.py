@@ -31,6 +31,8 @@ _MERKLE = (
 )
 _MODEL_DIGEST = "The digest of the whole model that the attestation names and that auditkit verify --model compares."
 
+_ADDRESS_DIGEST = "The digest of the address and the name that the model is served under: the weights were not seen."
+
 
 class CyclonedxFormat(ReportFormat):
     """A bill of materials of the audited models and datasets, for those who keep one of everything that ships."""
@@ -99,7 +101,7 @@ def _model(model: ModelIdentity) -> dict[str, Any]:
     facts = {
         "role": model.role,
         "model:sha256": model.sha256,
-        "model:sha256:meaning": _MODEL_DIGEST,
+        "model:sha256:meaning": _ADDRESS_DIGEST if model.weights == "unseen" else _MODEL_DIGEST,
         "model:chat-template-sha256": model.chat_template_sha256,
         "model:tokenizer-sha256": model.tokenizer_sha256,
         "model:parameters": str(model.parameters) if model.parameters else "",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from auditkit.files import write_bytes
+from auditkit.records import ModelIdentity
 from auditkit.report import formatting, history_words, wording
 from auditkit.report.base import AuditReport, Finding, ReportFormat, RuleResult
 from auditkit.report.copies import copy_sentence
@@ -117,9 +118,13 @@ def _reproduce(report: AuditReport) -> str:
     commands = (["run", policy], ["verify", run], ["report", run, "--out", "again"])
     told = "\n".join(f"    {safe_line(shlex.join(['auditkit', *command]), 1000)}" for command in commands)
     digests = [f"policy {code(report.policy.sha256)}"]
-    digests += [f"{code(model.role)} {code(model.sha256)}" for model in report.models]
+    digests += [f"{code(model.role)}{_of_address(model)} {code(model.sha256)}" for model in report.models]
     of = ", of the ".join(digests)
     return f"### How to reproduce it\n\n{told}\n\nSHA-256 of the {of}; all random draws begin with seed {report.seed}."
+
+
+def _of_address(model: ModelIdentity) -> str:
+    return "'s address (its weights were not seen)" if model.weights == "unseen" else ""
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

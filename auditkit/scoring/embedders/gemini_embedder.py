@@ -5,25 +5,24 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 import numpy as np
 from pydantic import Field, field_validator
 
-from auditkit.errors import AuditkitError, MissingExtraError, RunError
+from auditkit.errors import AuditkitError, RunError
+from auditkit.remote.address import safe_address
+from auditkit.remote.failures import RequestRefusedError
+from auditkit.remote.google import ADDRESS, KEY, connection, read_failure
+from auditkit.remote.patience import Patience
 from auditkit.scoring.base import Embedder, TextRefusedError, Vectors
-from auditkit.scoring.embedders.gemini_patience import BatchRefusedError, Patience
 
-API_VERSION = "v1beta"  # google-genai's own default changed from version to version
-ADDRESS = "https://generativelanguage.googleapis.com/"
 PUBLISHED_DIMENSION = 3072
 PUBLISHED_THRESHOLD = 0.95
 TOKENS_READ = 2048  # of a text; the API cuts the rest without a word
 CHARACTERS_PER_TOKEN = 4  # of English text; an estimate
 REQUEST_BYTES = 8_000_000  # of texts in a request; the API takes 20 MB, JSON and escapes included
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+SERVICE = "the embedding API"
 
 
 class GeminiEmbedder(Embedder):
@@ -45,7 +44,7 @@ class GeminiEmbedder(Embedder):
     patience_seconds: Annotated[
         float, Field(ge=0, le=86_400, description="Waiting for one request, over all its tries, before the run stops.")
     ] = 900.0
-    api_key: Annotated[str, Field(pattern=r"^env:[A-Za-z_][A-Za-z0-9_]*$")] = "env:GEMINI_API_KEY"
+    api_key: Annotated[str, Field(pattern=r"^env:[A-Za-z_][A-Za-z0-9_]*$")] = KEY
     base_url: str = ADDRESS
     usd_per_million_tokens: Annotated[
         float, Field(ge=0, description="For the cost estimate, at four characters a token; see the provider's prices.")
@@ -54,12 +53,7 @@ class GeminiEmbedder(Embedder):
     @field_validator("base_url")
     @classmethod
     def _safe_address(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
-            raise ValueError("should be https://, or http:// on this machine: texts and key would travel in the clear")
-        if parts.username or parts.password or parts.query or parts.fragment:
-            raise ValueError("should be an address alone: a secret in it would stand in every report")
-        return url
+        return safe_address(url)
 
     @property
     def external(self) -> bool:
@@ -119,7 +113,7 @@ class _Api:
     def __init__(self, client: Any, embedder: GeminiEmbedder) -> None:
         self._client = client
         self._embedder = embedder
-        self._patience = Patience(embedder.attempts, embedder.patience_seconds)
+        self._patience = Patience(embedder.attempts, embedder.patience_seconds, SERVICE, read_failure)
         self._config = {"task_type": embedder.task_type, "output_dimensionality": embedder.output_dimensionality}
 
     def embed(self, texts: list[str]) -> tuple[Vectors, list[int]]:
@@ -130,7 +124,7 @@ class _Api:
         """
         try:
             return self._ask(texts), []
-        except BatchRefusedError:
+        except RequestRefusedError:
             if len(texts) > 2 and all(self._refuses(text) for text in (texts[0], texts[-1])):
                 raise
         return self._halves(texts)
@@ -144,7 +138,7 @@ class _Api:
         for start, half in ((0, texts[:middle]), (middle, texts[middle:])):
             try:
                 rows.append(self._ask(half))
-            except BatchRefusedError:
+            except RequestRefusedError:
                 found, bad = self._halves(half)
                 rows.append(found)
                 refused += [start + position for position in bad]
@@ -153,7 +147,7 @@ class _Api:
     def _refuses(self, text: str) -> bool:
         try:
             self._ask([text])
-        except BatchRefusedError:
+        except RequestRefusedError:
             return True
         return False
 
@@ -197,19 +191,7 @@ def _client(embedder: GeminiEmbedder) -> Any:
     key = os.environ.get(name)
     if not key:
         raise AuditkitError(f"the environment variable {name} is not set", "it holds the key of the Gemini API")
-    return _connection(key, embedder.base_url, embedder.timeout_seconds)
-
-
-@lru_cache(maxsize=1)
-def _connection(key: str, base_url: str, timeout_seconds: float) -> Any:
-    """Kept from call to call: to read the machine's certificates takes as long as many a request."""
-    try:
-        from google import genai
-        from google.genai import types
-    except ImportError:
-        raise MissingExtraError("google-genai", "gemini") from None
-    options = types.HttpOptions(base_url=base_url, api_version=API_VERSION, timeout=int(timeout_seconds * 1000))
-    return genai.Client(api_key=key, vertexai=False, http_options=options)
+    return connection(key, embedder.base_url, embedder.timeout_seconds)
 
 
 def _in_requests(positions: list[int], texts: Sequence[str], most: int) -> Iterator[list[int]]:

@@ -16,8 +16,9 @@ import pytest
 from pydantic import ValidationError
 
 from auditkit.errors import AuditkitError, MissingExtraError, RunError
+from auditkit.remote import patience
 from auditkit.scoring.base import TextRefusedError
-from auditkit.scoring.embedders import gemini_embedder, gemini_patience
+from auditkit.scoring.embedders import gemini_embedder
 from auditkit.scoring.embedders.gemini_embedder import GeminiEmbedder
 from tests.scoring.embedders.gemini_server import KEY, PATH, Answer, GeminiServer, gemini_server
 
@@ -33,7 +34,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[GeminiServer]:
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The seconds that would have been slept, without what chance adds."""
     slept: list[float] = []
-    monkeypatch.setattr(gemini_patience, "time", SimpleNamespace(sleep=slept.append))
+    monkeypatch.setattr(patience, "time", SimpleNamespace(sleep=slept.append))
     monkeypatch.setattr("random.random", lambda: 0.0)
     return slept
 
@@ -100,7 +101,7 @@ def test_does_not_wait_beyond_its_patience(server: GeminiServer, waits: list[flo
 
 def test_chance_makes_waits_longer_never_shorter(server: GeminiServer, monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
-    monkeypatch.setattr(gemini_patience, "time", SimpleNamespace(sleep=slept.append))
+    monkeypatch.setattr(patience, "time", SimpleNamespace(sleep=slept.append))
     server.answers = [Answer(429, {"error": {"code": 429}}, {"Retry-After": "10"})] * 12
     assert embedder(server, attempts=20).embed(["a"]).any()
     assert all(10 <= wait <= 12.5 for wait in slept)

@@ -1,0 +1,1 @@
+"""What it takes to ask a service over HTTP, whoever asks: patience, pace, a budget, addresses, bounded answers."""
