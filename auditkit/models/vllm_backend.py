@@ -22,7 +22,7 @@ GIB = 2**30
 
 
 class VllmBackend(LocalBackend):
-    """A model that vLLM runs, in one or several processes beside this one. Safetensors only; no code of a model's own."""
+    """A model that vLLM runs, in processes beside this one. Safetensors only; no code of a model's own."""
 
     capabilities: ClassVar[frozenset[Capability]] = frozenset({"continuations", "guards"})
 

@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from multiprocessing.connection import Connection
@@ -30,9 +31,11 @@ from auditkit.models.vllm_guard import PROMPT, STOP, guard_processor
 if TYPE_CHECKING:
     from torch import Tensor
 
-CPU_BLOCK = 32  # tokens of a cache block there: vLLM's own 128 are more than most prefixes have, and only whole blocks are shared
+# Tokens of a cache block there. Only whole blocks are shared, and vLLM's own 128 are more than most prefixes have.
+CPU_BLOCK = 32
 MOST_CPU_CACHE, CPU_SHARE = 4 * 2**30, 4  # by default a quarter of what is free, and never more than that
 MOST_COPIES = 4096  # of one request
+READ_TOKENS = 2**15  # of one call: vLLM makes about a kilobyte of objects of each
 # Log-probabilities that vLLM holds at once where the whole vocabulary is asked for, about 100 bytes each.
 WHOLE = 2**24
 # The most likely tokens that are looked at for one that is as likely as the token itself, with a lower id.
@@ -54,8 +57,8 @@ class Runner:
         self.adapter = _adapter(settings.adapter)
 
     def write(self, order: Writing) -> list[list[Ids]]:
-        """Every continuation, in one call; nothing is kept from one first stretch to the next."""
-        if any(one.copies > 1 or len(one.ids) == one.prompt for one in order.wanted):
+        """Every continuation, in one call. What is kept of a prefix is kept for one request's stretches alone."""
+        if all(len(one.ids) == one.prompt for one in order.wanted):
             self.llm.reset_prefix_cache()  # else what came before decides how a prefix is computed, to the last bit
         parts = [part for one in order.wanted for part in _parted(one)]
         sampling = [self._sampling(part, order) for part in parts]
@@ -82,13 +85,16 @@ class Runner:
         )
 
     def read(self, order: Reading) -> list[Arrays]:
-        """The scores of each text: of its own tokens alone where that is all that is asked, else of all the vocabulary."""
+        """The scores of each text: from its own tokens' places alone where that suffices, else from all the vocabulary."""
         if order.asked.moments or order.asked.sampler:
             return [self._whole(text, order) for text in order.texts]
         wanted = self.vllm.SamplingParams(max_tokens=1, prompt_logprobs=TIES, detokenize=False, ignore_eos=True)
-        outputs = self._generate(order.texts, [wanted] * len(order.texts))
-        pairs = zip(order.texts, outputs, strict=True)
-        return [_chosen(text, output.prompt_logprobs, order.start) for text, output in pairs]
+        found = []
+        for texts in _portions(order.texts):
+            outputs = self._generate(texts, [wanted] * len(texts))
+            pairs = zip(texts, outputs, strict=True)
+            found += [_chosen(text, output.prompt_logprobs, order.start) for text, output in pairs]
+        return found
 
     def _whole(self, text: Ids, order: Reading) -> Arrays:
         """Through the same arithmetic as the transformers backend, from all log-probabilities at each place."""
@@ -105,7 +111,7 @@ class Runner:
         return Scores(**{name: torch.cat([vars(part)[name] for part in parts]) for name in vars(parts[0])}).numpy()
 
     def _distributions(self, text: Ids, start: int) -> Iterator[tuple[Tensor, int]]:
-        """(rows, vocabulary) log-probabilities of what comes at each place from ``start``, with the first row's place."""
+        """(rows, vocabulary) log-probabilities at the places from ``start``, in parts, each with its first place."""
         size = self.started.vocabulary
         if len(text) * size <= WHOLE:
             wanted = self._everything(prompt_logprobs=-1)
@@ -148,10 +154,19 @@ def _adapter(folder: str) -> Any:
 
 def _parted(one: Wanted) -> list[Wanted]:
     """One request, or several where vLLM would refuse so many copies."""
-    import dataclasses
-
     firsts = range(0, one.copies, MOST_COPIES)
-    return [dataclasses.replace(one, copies=min(MOST_COPIES, one.copies - at), seed=one.seed + at) for at in firsts]
+    return [replace(one, copies=min(MOST_COPIES, one.copies - at), seed=one.seed + at) for at in firsts]
+
+
+def _portions(texts: Sequence[Ids]) -> Iterator[list[Ids]]:
+    """The texts in lists of a bounded number of tokens, in order."""
+    portion: list[Ids] = []
+    for text in texts:
+        if portion and sum(map(len, portion)) + len(text) > READ_TOKENS:
+            yield portion
+            portion = []
+        portion.append(text)
+    yield portion
 
 
 def _chosen(text: Ids, found: Sequence[dict[int, Any]], start: int) -> Arrays:
@@ -186,6 +201,13 @@ def _version() -> str:
         except PackageNotFoundError:
             continue
     return "vllm"
+
+
+def _reason(error: Exception) -> str:
+    """The first line of what an error says; of pydantic's, what the first problem is."""
+    problems = getattr(error, "errors", None)
+    found = problems() if callable(problems) else None
+    return str(found[0]["msg"])[:300] if found else first_line(error)
 
 
 def _orders(pipe: Connection) -> SimpleQueue[Any]:
@@ -224,7 +246,7 @@ def serve(pipe: Connection) -> None:
                 assert runner
                 pipe.send(runner.read(order))
         except Exception as error:  # whatever the library raises is the asker's to know
-            pipe.send(Failed(type(error).__name__, first_line(error)))
+            pipe.send(Failed(type(error).__name__, _reason(error)))
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from auditkit.models.tokenized_model import Arrays
 from auditkit.records import Sampler
 
 CHILD = "auditkit.models.vllm_child"
-# What the engine's process is told: no report of its use to anyone, no network, one runner, threads that wait passively.
+# What the engine's process is told: no report of its use to anyone, no network, threads that wait passively.
 ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
     "VLLM_USE_V2_MODEL_RUNNER": "0",  # the one that takes logits processors
@@ -217,6 +217,6 @@ def _model_error(failed: Failed) -> ModelError | MissingExtraError:
         return ModelError("the model gives probabilities that are not numbers", "try dtype: float32")
     return ModelError(
         f"vLLM cannot do this: {failed.kind}: {failed.reason}",
-        "if it is about memory, set kv_cache_gib or lower gpu_memory_utilization; for a model that vLLM does not run on "
-        "this machine use backend: transformers",
+        "if it is about memory, set kv_cache_gib or lower gpu_memory_utilization; for a model that vLLM does not run "
+        "here use backend: transformers",
     )

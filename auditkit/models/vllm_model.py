@@ -94,7 +94,7 @@ class VllmModel(TokenizedModel):
         if self.engine.devices > 1:
             raise ModelError(
                 "vLLM takes no guard where several devices share a model",
-                "set tensor_parallel_size: 1, or leave it out",
+                "leave tensor_parallel_size at 1",
             )
         held = copy.copy(self)
         held.guard = guard
