@@ -85,7 +85,7 @@ class Runner:
         )
 
     def read(self, order: Reading) -> list[Arrays]:
-        """The scores of each text: from its own tokens' places alone where that suffices, else from all the vocabulary."""
+        """The scores of each text: of its own tokens alone where that suffices, else from the whole vocabulary."""
         if order.asked.moments or order.asked.sampler:
             return [self._whole(text, order) for text in order.texts]
         wanted = self.vllm.SamplingParams(max_tokens=1, prompt_logprobs=TIES, detokenize=False, ignore_eos=True)
