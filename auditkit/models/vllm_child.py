@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from multiprocessing.connection import Connection
@@ -36,8 +37,6 @@ CPU_BLOCK = 32
 MOST_CPU_CACHE, CPU_SHARE = 4 * 2**30, 4  # by default a quarter of what is free, and never more than that
 MOST_COPIES = 4096  # of one request
 READ_TOKENS = 2**15  # of one call: vLLM makes about a kilobyte of objects of each
-# Log-probabilities that vLLM holds at once where the whole vocabulary is asked for, about 100 bytes each.
-WHOLE = 2**24
 # The most likely tokens that are looked at for one that is as likely as the token itself, with a lower id.
 TIES = 4
 
@@ -103,21 +102,21 @@ class Runner:
         from auditkit.models.token_scores import Scores, score
 
         parts = []
-        for rows, at in self._distributions(text, order.start):
+        for rows, at in self._distributions(text, order):
             tokens = torch.tensor(text[at : at + len(rows)])
-            parts.append(
-                score(lambda chunk, rows=rows: rows[chunk].clone(), tokens, self.started.vocabulary, order.asked)
-            )
+            parts.append(score(partial(_copied, rows), tokens, self.started.vocabulary, order.asked))
         return Scores(**{name: torch.cat([vars(part)[name] for part in parts]) for name in vars(parts[0])}).numpy()
 
-    def _distributions(self, text: Ids, start: int) -> Iterator[tuple[Tensor, int]]:
+    def _distributions(self, text: Ids, order: Reading) -> Iterator[tuple[Tensor, int]]:
         """(rows, vocabulary) log-probabilities at the places from ``start``, in parts, each with its first place."""
-        size = self.started.vocabulary
-        if len(text) * size <= WHOLE:
+        size, start = self.started.vocabulary, order.start
+        if len(text) * size <= order.most:
             wanted = self._everything(prompt_logprobs=-1)
             yield _rows(self._generate([text], [wanted])[0].prompt_logprobs, range(start, len(text)), size), start
             return
-        step = max(1, WHOLE // size)  # a long text: asked place by place what comes next, its beginning kept by vLLM
+        step = max(
+            1, order.most // size
+        )  # a long text: asked place by place what comes next, its beginning kept by vLLM
         wanted = self._everything(logprobs=-1)
         for first in range(start, len(text), step):
             places = range(first, min(first + step, len(text)))
@@ -156,6 +155,11 @@ def _parted(one: Wanted) -> list[Wanted]:
     """One request, or several where vLLM would refuse so many copies."""
     firsts = range(0, one.copies, MOST_COPIES)
     return [replace(one, copies=min(MOST_COPIES, one.copies - at), seed=one.seed + at) for at in firsts]
+
+
+def _copied(rows: Tensor, chunk: slice) -> Tensor:
+    """Some of the rows, to be overwritten."""
+    return rows[chunk].clone()
 
 
 def _portions(texts: Sequence[Ids]) -> Iterator[list[Ids]]:

@@ -41,6 +41,7 @@ ENVIRONMENT = {
     "OMP_WAIT_POLICY": "PASSIVE",
 }
 SECRETS = ("AUDITKIT_", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")  # names, by their beginning, that it is not told
+WHOLE = 2**24  # log-probabilities; vLLM takes about 100 bytes for each
 DEVICES = "CUDA_VISIBLE_DEVICES"
 
 
@@ -76,11 +77,15 @@ class Writing:
 
 @dataclass(frozen=True)
 class Reading:
-    """An order to score the tokens of texts behind the first ``start`` ids, which are the same in all of them."""
+    """An order to score the tokens of texts behind the first ``start`` ids.
+
+    ``most``: log-probabilities that vLLM may hold at once where the whole vocabulary is asked for.
+    """
 
     texts: list[Ids]
     start: int
     asked: Asked
+    most: int = WHOLE
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,10 @@ EXAMPLES: dict[str, Callable[[Path], dict[str, Any]]] = {
 }
 
 
-@pytest.fixture(scope="module", params=sorted(BUILT_IN["models"]))
+ELSEWHERE = {"vllm"}  # the same tests, in an environment of their own: tests/vllm/test_contract.py
+
+
+@pytest.fixture(scope="module", params=sorted(BUILT_IN["models"].keys() - ELSEWHERE))
 def backend(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ModelBackend:
     kind = request.param
     section = {"backend": kind, **EXAMPLES[kind](tmp_path_factory.mktemp(kind))}
