@@ -37,7 +37,7 @@ class VllmBackend(LocalBackend):
     data_parallel_size: Annotated[
         int, Field(ge=1, le=64, description="Copies of the model, each in a process of its own, that share the work.")
     ] = 1
-    quantization: Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,40}$")] | None = Field(
+    quantization: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")] | None = Field(
         default=None, description="vLLM's name of a method, such as fp8 or awq; by default what config.json says."
     )
     adapter: Annotated[str, Field(min_length=1, max_length=4096)] | None = Field(
