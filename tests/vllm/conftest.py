@@ -1,4 +1,4 @@
-"""Two models, each open in both backends once for all tests: an engine takes some ten seconds to start."""
+"""What needs vLLM itself, collected by `make test-vllm` alone. An engine takes ten seconds to start: one for many tests."""
 
 from __future__ import annotations
 
