@@ -224,33 +224,46 @@ def _orders(pipe: Connection) -> SimpleQueue[Any]:
                 found.put(pipe.recv())
             except (EOFError, OSError):
                 os._exit(0)  # whoever asked is gone: nothing here is worth finishing
+            except Exception as error:  # a guard of a kind that cannot be loaded here
+                found.put(error)
 
     threading.Thread(target=listen, daemon=True).start()
     return found
 
 
 def serve(pipe: Connection) -> None:
-    """Carry out orders until nobody gives any more."""
-    orders = _orders(pipe)
-    runner: Runner | None = None
+    """Carry out orders until nobody gives any more; each has one answer."""
+    orders, desk = _orders(pipe), Desk()
     while True:
-        order = orders.get()
-        if isinstance(order, TokenGuard):
-            assert runner
-            runner.held["guard"] = order
-            continue
         try:
-            if isinstance(order, Settings):
-                runner = Runner(order)
-                pipe.send(runner.started)
-            elif isinstance(order, Writing):
-                assert runner
-                pipe.send(runner.write(order))
-            elif isinstance(order, Reading):
-                assert runner
-                pipe.send(runner.read(order))
+            answer = desk.carry_out(orders.get())
         except Exception as error:  # whatever the library raises is the asker's to know
-            pipe.send(Failed(type(error).__name__, _reason(error)))
+            answer = Failed(type(error).__name__, _reason(error))
+        pipe.send(answer)
+
+
+class Desk:
+    """Takes orders. The first is to start."""
+
+    runner: Runner
+
+    def carry_out(self, order: object) -> object:
+        """What comes of an order; its error is raised."""
+        match order:
+            case Settings():
+                self.runner = Runner(order)
+                return self.runner.started
+            case Writing():
+                return self.runner.write(order)
+            case Reading():
+                return self.runner.read(order)
+            case TokenGuard():
+                self.runner.held["guard"] = order
+                return True
+            case Exception():
+                raise order
+            case _:
+                raise TypeError(f"no order: {type(order).__name__}")
 
 
 if __name__ == "__main__":

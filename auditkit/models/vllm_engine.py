@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, Pipe
 from typing import Any
 
-from auditkit.errors import MissingExtraError, ModelError
+from auditkit.errors import AuditkitError, MissingExtraError, ModelError
 from auditkit.models.base import TokenGuard
 from auditkit.models.bulk_sampling import Wanted, shared_out
 from auditkit.models.delimiters import Ids
@@ -126,22 +126,33 @@ class Process:
         with contextlib.suppress(BrokenPipeError):  # that it is gone is said when its answer is missing
             self.pipe.send(order)
 
+    def hold(self, guard: TokenGuard | None) -> None:
+        """Have the process know this guard, where it does not yet."""
+        if guard is not None and self.guard is not guard:
+            self.send(guard)
+            self.receive()
+            self.guard = guard
+
+    def answer(self) -> Any:
+        """The answer to the last order, or the error that it came to."""
+        try:
+            answer = self.pipe.recv()
+        except (EOFError, ConnectionError):
+            return ModelError(
+                f"the vLLM process ended by itself (exit status {self.child.wait()})",
+                "the machine may have run out of memory: lower kv_cache_gib, gpu_memory_utilization or max_model_len",
+            )
+        return _model_error(answer) if isinstance(answer, Failed) else answer
+
     def receive(self) -> Any:
         """The answer to the last order.
 
         Raises:
             ModelError: the engine cannot do it, or its process is gone.
         """
-        try:
-            answer = self.pipe.recv()
-        except (EOFError, ConnectionError):
-            status = self.child.wait()
-            raise ModelError(
-                f"the vLLM process ended by itself (exit status {status})",
-                "the machine may have run out of memory: lower kv_cache_gib, gpu_memory_utilization or batch_size",
-            ) from None
-        if isinstance(answer, Failed):
-            raise _model_error(answer)
+        answer = self.answer()
+        if isinstance(answer, AuditkitError):
+            raise answer
         return answer
 
     def close(self) -> None:
@@ -197,11 +208,12 @@ class Engine:
     def _answers(self, orders: Sequence[Writing | Reading], guard: TokenGuard | None) -> list[Any]:
         busy = list(zip(self.processes, orders, strict=False))
         for process, order in busy:
-            if guard is not None and process.guard is not guard:
-                process.send(guard)
-                process.guard = guard
+            process.hold(guard)
             process.send(order)
-        return [process.receive() for process, _ in busy]
+        answers = [process.answer() for process, _ in busy]  # all of them: none is left for the next order
+        if failures := [answer for answer in answers if isinstance(answer, AuditkitError)]:
+            raise failures[0]
+        return answers
 
 
 def environment(number: int, of: int, devices: int) -> dict[str, str]:
@@ -222,6 +234,6 @@ def _model_error(failed: Failed) -> ModelError | MissingExtraError:
         return ModelError("the model gives probabilities that are not numbers", "try dtype: float32")
     return ModelError(
         f"vLLM cannot do this: {failed.kind}: {failed.reason}",
-        "if it is about memory, set kv_cache_gib or lower gpu_memory_utilization; for a model that vLLM does not run "
-        "here use backend: transformers",
+        "if it is about memory, set kv_cache_gib, or lower gpu_memory_utilization or max_model_len; for a model that "
+        "vLLM does not run here use backend: transformers",
     )

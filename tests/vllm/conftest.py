@@ -1,4 +1,4 @@
-"""What needs vLLM itself, collected by `make test-vllm` alone. An engine takes ten seconds to start: one for many tests."""
+"""What needs vLLM itself: only `make test-vllm` collects it. An engine takes long to start: one serves many tests."""
 
 from __future__ import annotations
 
