@@ -13,10 +13,10 @@ from . import workshop
 
 
 @pytest.fixture(scope="module")
-def backend(tiny_folder: Path) -> ModelBackend:
+def backend(tiny_folder: Path) -> ModelBackend:  # type: ignore[no-redef]  # in place of theirs
     return workshop.vllm(tiny_folder)
 
 
 @pytest.fixture(scope="module")
-def model(tiny: LanguageModel) -> LanguageModel:
+def model(tiny: LanguageModel) -> LanguageModel:  # type: ignore[no-redef]
     return tiny

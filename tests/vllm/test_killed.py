@@ -48,7 +48,7 @@ def start(*arguments: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ})
 
 
-def wait_for(found: object, seconds: float = 300) -> None:
+def wait_for(found: object, seconds: float = 1800) -> None:
     """Until a condition (a callable) holds."""
     deadline = time.monotonic() + seconds
     while not found():  # type: ignore[operator]
@@ -84,12 +84,12 @@ def test_a_killed_run_loses_one_chunk_at_most_and_goes_on(policy: Path) -> None:
     assert 3 <= len(kept) < SAMPLES // CHUNK, "killed too late to show anything"
     rows = {name: pq.read_table(path).num_rows for name, path in zip(kept, parts(), strict=True)}
     assert set(rows.values()) == {CHUNK}
-    wait_for(lambda: not set(engines()) - others, 60)
+    wait_for(lambda: not set(engines()) - others, 120)
 
     (folder,) = [path for path in reports.iterdir() if path.is_dir()]
     texts = [row for path in parts() for row in pq.read_table(path)["token_ids"].to_pylist()]
     resumed = start("--resume", str(folder))
-    assert resumed.wait(600) in (0, 1, 3), resumed.stderr and resumed.stderr.read().decode()[-2000:]
+    assert resumed.wait(1800) in (0, 1, 3), resumed.stderr and resumed.stderr.read().decode()[-2000:]
     (whole,) = folder.glob("evidence/**/generations*template_prefix*.parquet")
     table = pq.read_table(whole)
     assert table["ordinal"].to_pylist() == list(range(SAMPLES))
