@@ -56,20 +56,20 @@ def wait_for(found: object, seconds: float = 1800) -> None:
         time.sleep(0.05)
 
 
-def engines() -> list[int]:
-    """The engine processes of this machine that were started from this folder."""
+def engines(of: int) -> list[int]:
+    """The engine processes that a process has started."""
     found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
+    for path in Path("/proc").glob("[0-9]*"):
         try:
-            if b"auditkit.models.vllm_child" in path.read_bytes():
-                found.append(int(path.parent.name))
-        except OSError:
+            parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == of and b"auditkit.models.vllm_child" in (path / "cmdline").read_bytes():
+                found.append(int(path.name))
+        except OSError:  # gone meanwhile
             continue
     return found
 
 
 def test_a_killed_run_loses_one_chunk_at_most_and_goes_on(policy: Path) -> None:
-    others = set(engines())
     reports = policy.parent / "reports"
     run = start(str(policy), "--out", str(reports))
 
@@ -78,13 +78,14 @@ def test_a_killed_run_loses_one_chunk_at_most_and_goes_on(policy: Path) -> None:
 
     wait_for(lambda: len(parts()) >= 3 or run.poll() is not None)
     assert run.poll() is None, run.stderr and run.stderr.read().decode()[-2000:]
+    (engine,) = engines(run.pid)
     run.send_signal(signal.SIGKILL)
     run.wait()
     kept = {path.name: path.read_bytes() for path in parts()}
     assert 3 <= len(kept) < SAMPLES // CHUNK, "killed too late to show anything"
     rows = {name: pq.read_table(path).num_rows for name, path in zip(kept, parts(), strict=True)}
     assert set(rows.values()) == {CHUNK}
-    wait_for(lambda: not set(engines()) - others, 120)
+    wait_for(lambda: not Path(f"/proc/{engine}").exists(), 120)
 
     (folder,) = [path for path in reports.iterdir() if path.is_dir()]
     texts = [row for path in parts() for row in pq.read_table(path)["token_ids"].to_pylist()]
