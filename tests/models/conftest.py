@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from auditkit.models.transformers_model import TransformersModel
 
@@ -29,3 +32,13 @@ def model(folder: Path) -> Iterator[TransformersModel]:
     """That model, open."""
     with reopened(folder) as opened:
         yield opened
+
+
+@pytest.fixture
+def adapter(tmp_path: Path) -> Path:
+    """A LoRA adapter of rank 4."""
+    folder = tmp_path / "adapter"
+    folder.mkdir()
+    (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 4, "lora_alpha": 8}))
+    save_file({"a": torch.ones(4, 32), "b": torch.ones(32, 4)}, folder / "adapter_model.safetensors")
+    return folder

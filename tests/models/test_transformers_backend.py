@@ -15,7 +15,7 @@ import torch
 from pydantic import ValidationError
 
 from auditkit.errors import ModelError, TemplateError
-from auditkit.models.transformers_backend import TEMPLATE_DATE
+from auditkit.models.local_backend import TEMPLATE_DATE
 from auditkit.models.transformers_model import TransformersModel
 from auditkit.records import Sampler, SamplingRequest
 

@@ -18,6 +18,11 @@ def test_local_models_need_the_extra_that_opens_them(tmp_path: Path) -> None:
     assert "pip install 'auditkit[transformers,pdf]==" in full.read_text()
 
 
+def test_a_model_in_vllm_needs_its_extra() -> None:
+    report = build_report(models=[replace(model("candidate"), backend="vllm")])
+    assert extras(report) == "vllm,pdf"
+
+
 def test_a_scripted_model_needs_none() -> None:
     report = build_report(models=[replace(model("candidate"), backend="scripted")])
     assert extras(report) == "pdf"

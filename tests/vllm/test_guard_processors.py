@@ -1,4 +1,4 @@
-"""The guard in vLLM itself, where that is installed: what a model says is forbidden it, and it says something else."""
+"""The guard for other people's vLLM, in vLLM itself: what a model says is forbidden it, and it says something else."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import json
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
-import pytest
-
-pytest.importorskip("vllm")
-transformers = pytest.importorskip("transformers")
-pytestmark = pytest.mark.slow
+transformers: Any = import_module("transformers")
 
 N, WRITTEN = 4, 40
 GUARDED = """

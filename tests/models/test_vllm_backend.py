@@ -1,0 +1,122 @@
+"""The vLLM section as far as it goes without vLLM; the engine itself is tested in tests/vllm."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from auditkit.errors import MissingExtraError, ModelError
+from auditkit.models.vllm_backend import VllmBackend
+from auditkit.models.vllm_engine import environment
+from auditkit.registry import plugin_class
+
+from . import tiny
+
+
+def backend(path: object, **settings: Any) -> VllmBackend:
+    return VllmBackend.model_validate({"backend": "vllm", "path": str(path), "dtype": "float32"} | settings)
+
+
+def test_it_is_registered() -> None:
+    assert plugin_class("models", "vllm") is VllmBackend
+
+
+def test_the_same_weights_are_the_same_model_in_both_backends(folder: Path) -> None:
+    found, wanted = (one.preflight("candidate") for one in (backend(folder), tiny.backend(folder)))
+    assert found.identity and wanted.identity
+    assert found.identity.sha256 == wanted.identity.sha256
+    assert found.identity.files == wanted.identity.files
+    assert (found.identity.backend, wanted.identity.backend) == ("vllm", "transformers")
+    assert found.chat_template == wanted.chat_template
+
+
+def test_an_adapter_is_part_of_the_identity(folder: Path, adapter: Path) -> None:
+    plain, worn = backend(folder).preflight("base").identity, backend(folder, adapter=str(adapter)).preflight("base")
+    assert plain and worn.identity
+    assert worn.identity.sha256 != plain.sha256
+    assert worn.identity.chat_template_sha256 == plain.chat_template_sha256
+
+
+def test_a_relative_adapter_is_found_beside_the_policy(folder: Path, adapter: Path) -> None:
+    found = backend("model", adapter="adapter").resolved(adapter.parent)
+    assert found.adapter == str(adapter)
+    assert backend("model").resolved(adapter.parent).adapter is None
+
+
+def test_a_signature_and_an_adapter_do_not_go_together(folder: Path) -> None:
+    signature = {"key": "key.pub"}
+    with pytest.raises(ValidationError, match="a signature covers the model's folder"):
+        backend(folder, signature=signature, adapter="adapter")
+
+
+def test_other_weights_wear_no_adapter(folder: Path, adapter: Path) -> None:
+    other = backend(folder, adapter=str(adapter), quantization="fp8").with_weights(folder)
+    assert (other.adapter, other.quantization, other.path) == (None, None, str(folder))
+
+
+def test_nothing_that_vllm_is_told_changes_the_sampler_or_runs_code(folder: Path, adapter: Path) -> None:
+    told = backend(folder, adapter=str(adapter))._arguments(folder)
+    assert told["generation_config"] == "vllm"
+    assert told["logprobs_mode"] == "raw_logprobs"
+    assert told["trust_remote_code"] is False
+    assert told["load_format"] == "safetensors"
+    assert told["max_model_len"] == 256
+    assert (told["enable_lora"], told["max_lora_rank"]) == (True, 8)
+    assert "enable_lora" not in backend(folder)._arguments(folder)
+    assert backend(folder, max_model_len=64)._arguments(folder)["max_model_len"] == 64
+
+
+@pytest.mark.parametrize(
+    "setting", [{"quantization": "--x"}, {"gpu_memory_utilization": 0}, {"tensor_parallel_size": 0}]
+)
+def test_settings_out_of_bounds_are_refused(folder: Path, setting: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        backend(folder, **setting)
+
+
+def test_pickled_weights_and_code_are_refused(own_folder: Path) -> None:
+    tiny.edit_config(own_folder, attn_implementation="somebody/kernels")
+    with pytest.raises(ModelError, match="kernels on a hub"):
+        backend(own_folder).open("candidate")
+    (own_folder / "model.safetensors").rename(own_folder / "pytorch_model.bin")
+    with pytest.raises(ModelError, match="pickled"):
+        backend(own_folder).preflight("candidate")
+
+
+def test_without_vllm_the_extra_is_named(folder: Path) -> None:
+    """Norecursedirs keeps tests that need vLLM out of this environment, so here it is missing."""
+    with pytest.raises(MissingExtraError, match="vllm is not installed"):
+        backend(folder).open("candidate")
+
+
+def test_the_section_loads_no_heavy_library(folder: Path) -> None:
+    told = "import sys; from auditkit.models.vllm_backend import VllmBackend; VllmBackend.model_json_schema();"
+    told += "assert not {'torch', 'transformers', 'vllm'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", told], check=True)
+
+
+def test_the_engine_is_told_no_secret_and_talks_to_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUDITKIT_KEY", "secret")
+    monkeypatch.setenv("HF_TOKEN", "secret")
+    found = environment(0, 1, 1)
+    assert "secret" not in found.values()
+    assert (found["VLLM_NO_USAGE_STATS"], found["HF_HUB_OFFLINE"]) == ("1", "1")
+
+
+def test_copies_have_devices_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert [environment(n, 4, 2)["CUDA_VISIBLE_DEVICES"] for n in range(4)] == ["0,1", "2,3", "4,5", "6,7"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,1")
+    assert [environment(n, 2, 1)["CUDA_VISIBLE_DEVICES"] for n in range(2)] == ["3", "1"]
+    assert environment(0, 1, 1)["CUDA_VISIBLE_DEVICES"] == "3,1"
+
+
+def test_provenance_says_what_bears_on_a_run(folder: Path) -> None:
+    found = backend(folder, seed=3).provenance()
+    assert {"dtype", "quantization", "tensor_parallel_size", "data_parallel_size", "seed", "packages"} <= set(found)
+    assert "vllm" in found["packages"]
