@@ -218,5 +218,5 @@ def _pages(report: AuditReport, shown: int | None) -> Iterator[_Reason]:
     if shown is not None and shown < held:
         yield (
             f"{count(held - shown)} more leaked records",
-            f"they are in the {kind}evidence annex or HTML report, and in {file}",
+            f"they are in the {kind}evidence annex, in the {kind}HTML report and in {file}",
         )

@@ -28,7 +28,7 @@ WITHIN = ["quokkas42", "vermicelli"]  # one word among others, in a question and
 pytestmark = pytest.mark.slow
 PLANTED = [*LEAKED, *NEARLY, *KEPT, *TAGS, *NEAR_DUPLICATES, *ALONE, *WITHIN]
 DECOYS = ["armadillo", "tangerine", "correcthorse", "letmein99", "qwertyuiop", "clavichord", "Fuchsias", "dragonfly8"]
-CONFIDENTIAL = ("evidence/", "audit.json", "report.html", "report.pdf")
+CONFIDENTIAL = ("evidence/", "audit.json", "report.html", "report.pdf", "report.annex.pdf")
 
 
 @dataclass(frozen=True)

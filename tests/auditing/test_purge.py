@@ -322,7 +322,14 @@ def test_weights_of_arms_go_too(run: Path) -> None:
 
     assert is_purgeable("weights/goldfish/model.safetensors")
     assert is_purgeable("evidence/arms/goldfish/generations-template_prefix.parquet")
-    kept = ["report.redacted.pdf", "registration.dsse.json", "attestation.dsse.json", "evidence", "weights.txt"]
+    kept = [
+        "report.redacted.pdf",
+        "report.redacted.annex.pdf",
+        "registration.dsse.json",
+        "attestation.dsse.json",
+        "evidence",
+        "weights.txt",
+    ]
     assert not any(is_purgeable(name) for name in [*kept, *STAYS])
 
 

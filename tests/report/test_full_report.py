@@ -89,7 +89,7 @@ def test_evidence_that_is_not_shown_is_counted() -> None:
     report = small_report()
     found = {row.what: row.why for row in skipped(report, findings_shown=1)}
     assert "report.max_findings" in found["910 of 914 leaked records"]
-    assert found["3 more leaked records"] == "they are in the HTML report and in audit.json"
+    assert found["3 more leaked records"] == "they are in the evidence annex, in the HTML report and in audit.json"
 
 
 def test_of_one_kind_only_so_many_are_listed_and_the_rest_counted() -> None:
@@ -192,5 +192,6 @@ def test_with_one_dataset_nothing_is_said_of_turns() -> None:
 
 def test_the_redacted_report_names_files_that_its_readers_have() -> None:
     page = words(render(build_report(), Medium(False, 5, 400, 10, 100, 10, 5), True))
-    assert "they are in the redacted HTML report and in audit.redacted.json" in page
-    assert "in the HTML report and" not in page.partition("12 Leaked records")[2].partition("13 ")[0]
+    assert "in the redacted evidence annex, in the redacted HTML report and in audit.redacted.json" in page
+    matches = page.partition("12 Leaked records")[2].partition("13 ")[0]
+    assert "are in report.redacted.annex.pdf." in matches and "report.annex.pdf" not in page

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from auditkit import strict_json
@@ -92,6 +93,7 @@ def write_run(
     keys: SigningKeys | None,
     outcome: str = "pass",
     timestamp: str | None = None,
+    pdfs: Sequence[str] = ("report.pdf", "report.redacted.pdf"),
     **facts: object,
 ) -> Path:
     """A finished run in ``folder``."""
@@ -102,7 +104,7 @@ def write_run(
     (folder / "report.html").write_text("<!doctype html><title>Audit</title>")
     (folder / "evidence" / "generations-template_prefix.parquet").write_bytes(b"PAR1" + bytes(range(256)) + b"PAR1")
     (folder / "evidence" / "generations-template_prefix.parquet").chmod(0o600)
-    for name in ("report.pdf", "report.redacted.pdf"):
+    for name in pdfs:
         (folder / name).write_bytes(pdf)
         if keys:
             sign_pdf(folder / name, keys, "Audit of support-bot", timestamp=timestamp)

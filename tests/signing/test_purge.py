@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auditkit.signing import attestation, purge
-from auditkit.signing.base import SignerFacts
+from auditkit.signing.base import PDFS, SignerFacts
 from auditkit.signing.files import list_folder
 from auditkit.signing.keygen import KeyFiles
 from auditkit.signing.keys import SigningKeys
 from auditkit.signing.verify import verify
+from tests.signing.sample_run import write_run
 
 
 def _purged(run: Path, keys: SigningKeys | None) -> Path:
@@ -50,6 +51,15 @@ def test_the_full_pdf_may_go_and_the_redacted_one_is_still_checked(purged: Path,
         *("audit.json", "evidence/generations-template_prefix.parquet", "report.html", "report.pdf"),
     }
     assert (purged / "report.redacted.pdf").exists()
+
+
+def test_the_full_annex_goes_and_the_redacted_one_stays(
+    pdf: bytes, keys: SigningKeys, key_files: KeyFiles, tmp_path: Path
+) -> None:
+    run = _purged(write_run(tmp_path / "run", pdf, keys, pdfs=PDFS), keys)
+    found = verify(run, key_files.public, key_files.certificate)
+    assert found.problems == () and {"report.pdf", "report.annex.pdf"} <= set(found.purged)
+    assert {path.name for path in run.glob("*.pdf")} == {"report.redacted.pdf", "report.redacted.annex.pdf"}
 
 
 def test_a_redacted_pdf_that_is_gone_is_missing(purged: Path, key_files: KeyFiles, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from auditkit.errors import AuditkitError, SigningError
 from auditkit.records import ModelIdentity
 from auditkit.signing import attestation, dsse
 from auditkit.signing.attestation import attest
+from auditkit.signing.base import PDFS
 from auditkit.signing.keygen import KeyFiles
 from auditkit.signing.keys import SigningKeys
 from auditkit.signing.verify import Verification, verify
@@ -179,6 +180,18 @@ def test_another_signer_is_named(signed_run: Path, key_files: KeyFiles, other_fi
     found = verify(signed_run, key_files.public, other_files.certificate)
     assert named(found, "another certificate than the one given")
     assert named(found, "report.pdf", "another certificate")
+
+
+def test_evidence_annexes_are_checked_as_the_reports_are(
+    make_run: MakeRun, keys: SigningKeys, key_files: KeyFiles, other_files: KeyFiles
+) -> None:
+    run = make_run(keys, pdfs=PDFS)
+    assert checked(run, key_files).problems == ()
+    found = verify(run, key_files.public, other_files.certificate)
+    for name in ("report.annex.pdf", "report.redacted.annex.pdf"):
+        assert named(found, f"{name}: ", "another certificate")
+    (run / "report.redacted.annex.pdf").write_bytes((run / "report.redacted.annex.pdf").read_bytes() + b"\n")
+    assert named(checked(run, key_files), "report.redacted.annex.pdf", "changed")
 
 
 def test_a_run_made_and_signed_anew_is_found_by_the_key(
