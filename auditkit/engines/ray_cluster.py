@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -118,6 +119,8 @@ def _joined(address: str) -> Iterator[None]:
     import ray
 
     try:
+        if address != "auto":
+            _knock(address)
         ray.init(address=address, **_quietly())
     except Exception as error:  # Ray has a dozen kinds for "nobody answers"
         raise AuditkitError(
@@ -128,6 +131,16 @@ def _joined(address: str) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Ray itself would try for a minute where nobody is.
+
+    Raises:
+        OSError: nobody answers there.
+    """
+    host, _, port = address.rpartition(":")
+    socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
 
 
 @contextmanager
