@@ -148,10 +148,11 @@ def _started_here(hidden: Sequence[str]) -> Iterator[None]:
     """One of this machine's own devices and cores; its logs and whatever it spills are the owner's, and go with it."""
     import ray
 
-    folder = tempfile.mkdtemp(prefix="auditkit-ray-")  # short, as sockets ask, and mode 0700
+    # Ray opens its own folder to everybody: it stands in one of mode 0700. Both have short names, as sockets ask.
+    folder = tempfile.mkdtemp(prefix="auditkit-ray-")
     try:
         with _without(hidden):  # its processes would inherit them
-            ray.init(address="local", include_dashboard=False, _temp_dir=folder, **_quietly())
+            ray.init(address="local", include_dashboard=False, _temp_dir=f"{folder}/r", **_quietly())
     except Exception as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise AuditkitError(
