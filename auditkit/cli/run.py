@@ -56,7 +56,7 @@ def run(  # noqa: PLR0917 - click hands options over by name
       auditkit run policy.yaml
       auditkit run policy.yaml --set attacks.0.samples=500 --format pdf
       auditkit run --resume reports/support-bot-1.2-20261122T101500Z-1a2b3c4d
-      auditkit run --resume reports/support-bot-1.2-20261122T101500Z-1a2b3c4d --engine local
+      auditkit run --resume reports/RUN --engine local
     """
     from auditkit.auditing import runner
     from auditkit.cli.live_progress import progress_for

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -118,6 +119,8 @@ def _joined(address: str) -> Iterator[None]:
     import ray
 
     try:
+        if address != "auto":
+            _knock(address)
         ray.init(address=address, **_quietly())
     except Exception as error:  # Ray has a dozen kinds for "nobody answers"
         raise AuditkitError(
@@ -130,15 +133,26 @@ def _joined(address: str) -> Iterator[None]:
         ray.shutdown()
 
 
+def _knock(address: str) -> None:
+    """Ray itself would try for a minute where nobody is.
+
+    Raises:
+        OSError: nobody answers there.
+    """
+    host, _, port = address.rpartition(":")
+    socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+
+
 @contextmanager
 def _started_here(hidden: Sequence[str]) -> Iterator[None]:
     """One of this machine's own devices and cores; its logs and whatever it spills are the owner's, and go with it."""
     import ray
 
-    folder = tempfile.mkdtemp(prefix="auditkit-ray-")  # short, as sockets ask, and mode 0700
+    # Ray opens its own folder to everybody: it stands in one of mode 0700. Both have short names, as sockets ask.
+    folder = tempfile.mkdtemp(prefix="auditkit-ray-")
     try:
         with _without(hidden):  # its processes would inherit them
-            ray.init(address="local", include_dashboard=False, _temp_dir=folder, **_quietly())
+            ray.init(address="local", include_dashboard=False, _temp_dir=f"{folder}/r", **_quietly())
     except Exception as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise AuditkitError(

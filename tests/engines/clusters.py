@@ -17,6 +17,16 @@ NODES = 3
 STORE = 80 * 2**20
 
 
+def patiently(start: Callable[[], Any]) -> Any:
+    """Ray gives each node 15 s for its agents to start, which a busy machine may not keep: tried again."""
+    for _ in range(3):
+        try:
+            return start()
+        except Exception as error:  # Ray raises no kind of its own
+            failed = error
+    raise failed
+
+
 class Nodes:
     """Three nodes with room for one worker each."""
 
@@ -27,8 +37,9 @@ class Nodes:
         from ray.cluster_utils import Cluster
 
         head = {"num_cpus": 1, "object_store_memory": STORE, "include_dashboard": False}
-        self.cluster = Cluster(initialize_head=True, head_node_args=head)
-        self.others = [self.cluster.add_node(num_cpus=1, object_store_memory=STORE) for _ in range(NODES - 1)]
+        self.cluster = patiently(lambda: Cluster(initialize_head=True, head_node_args=head))
+        self.others: list[Any] = []
+        self.mend()
 
     @property
     def address(self) -> str:
@@ -47,7 +58,8 @@ class Nodes:
     def mend(self) -> None:
         """As many nodes as at first."""
         while len(self.others) < NODES - 1:
-            self.others.append(self.cluster.add_node(num_cpus=1, object_store_memory=STORE))
+            added = patiently(lambda: self.cluster.add_node(num_cpus=1, object_store_memory=STORE))
+            self.others.append(added)
 
     def workers(self) -> list[psutil.Process]:
         """Processes in which an actor of a pipeline is at work."""
