@@ -41,7 +41,7 @@ def local(folder: Path) -> Iterator[TransformersModel]:
 
 
 def served(address: str, folder: Path, **settings: Any) -> OpenAICompatibleBackend:
-    given = {"backend": "openai_compatible", "base_url": address, "model": NAME, "api": "completions"}
+    given: dict[str, Any] = {"backend": "openai_compatible", "base_url": address, "model": NAME, "api": "completions"}
     given |= {"server": "vllm", "tokenizer": str(folder), "n": 16, "context": CONTEXT}
     return OpenAICompatibleBackend.model_validate(given | settings)
 
