@@ -39,7 +39,8 @@ def server() -> Iterator[OpenAIServer]:
 
 
 def project(folder: Path, server: OpenAIServer, tokenizer: Path, **changes: Any) -> Path:
-    candidate = {"backend": "openai_compatible", "base_url": server.url, "model": MODEL, "api": "completions"}
+    candidate: dict[str, Any] = {"backend": "openai_compatible", "base_url": server.url, "model": MODEL}
+    candidate |= {"api": "completions"}
     candidate |= {"server": "vllm", "tokenizer": str(tokenizer), "n": 5, "batch_size": 20}
     candidate |= changes.pop("candidate", {})
     candidate = {key: value for key, value in candidate.items() if value is not None}

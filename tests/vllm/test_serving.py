@@ -41,7 +41,7 @@ def local(folder: Path) -> Iterator[TransformersModel]:
 
 
 def served(address: str, folder: Path, **settings: Any) -> OpenAICompatibleBackend:
-    given = {"backend": "openai_compatible", "base_url": address, "model": NAME, "api": "completions"}
+    given: dict[str, Any] = {"backend": "openai_compatible", "base_url": address, "model": NAME, "api": "completions"}
     given |= {"server": "vllm", "tokenizer": str(folder), "n": 16, "context": CONTEXT}
     return OpenAICompatibleBackend.model_validate(given | settings)
 
@@ -118,11 +118,12 @@ def test_usage_is_counted_as_the_server_counts(address: str, folder: Path) -> No
     meter = Meter()
     with served(address, folder).metered(meter).open("candidate") as model:
         found = sampled(model, 1, temperature=0.0)
-    prefix = len(model.template_prefix("").token_ids)
-    question = found[0].token_ids.index(2) + 1
+        prefix, end = len(model.template_prefix("").token_ids), 2
+        appended = len(model.encode("\n<|im_start|>assistant\n"))
+    question = found[0].token_ids.index(end) + 1
     assert meter.spent.requests == 2
-    assert meter.spent.output_tokens == question + len(found[0].token_ids) - question - 5
-    assert meter.spent.input_tokens == prefix + prefix + question + 5
+    assert meter.spent.output_tokens == len(found[0].token_ids) - appended
+    assert meter.spent.input_tokens == prefix + prefix + question + appended
 
 
 def test_a_model_that_is_not_there_is_said_so(address: str, folder: Path) -> None:
