@@ -39,6 +39,7 @@ ENVIRONMENT = {
     "TRANSFORMERS_OFFLINE": "1",
     "TOKENIZERS_PARALLELISM": "false",
     "OMP_WAIT_POLICY": "PASSIVE",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # threads go where there is room; bound ones want a memory node a device
 }
 SECRETS = ("AUDITKIT_", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")  # names, by their beginning, that it is not told
 WHOLE = 2**24  # log-probabilities; vLLM takes about 100 bytes for each
@@ -220,7 +221,7 @@ def environment(number: int, of: int, devices: int) -> dict[str, str]:
     """The environment of process ``number`` of ``of``, which has ``devices`` devices to itself."""
     found = {name: value for name, value in os.environ.items() if not name.startswith(SECRETS)}
     found |= ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    found.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // of)))
+    found.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // (of * devices))))
     if of > 1:
         visible = os.environ.get(DEVICES, ",".join(map(str, range(of * devices)))).split(",")
         found[DEVICES] = ",".join(visible[number * devices : (number + 1) * devices])

@@ -12,11 +12,11 @@ from tests.contract.test_backends import *  # noqa: F403 - all of its tests
 from . import workshop
 
 
-@pytest.fixture(scope="module")
-def backend(tiny_folder: Path) -> ModelBackend:  # type: ignore[no-redef]  # in place of theirs
+@pytest.fixture(scope="module")  # type: ignore[no-redef]
+def backend(tiny_folder: Path) -> ModelBackend:
     return workshop.vllm(tiny_folder)
 
 
-@pytest.fixture(scope="module")
-def model(tiny: LanguageModel) -> LanguageModel:  # type: ignore[no-redef]
+@pytest.fixture(scope="module")  # type: ignore[no-redef]
+def model(tiny: LanguageModel) -> LanguageModel:
     return tiny
