@@ -13,16 +13,18 @@ from auditkit.records import ModelIdentity
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 MOST_RANK = 512
+OUTER = ("lm_head", "embed_tokens")
 PLACE = "adapter"  # under which its files are named among the model's own
 
 
 @dataclass(frozen=True)
 class Adapter:
-    """``digests`` of its files (hex), by name."""
+    """``digests``: of its files (hex), by name."""
 
     folder: Path
     rank: int
     parameters: int
+    modules: tuple[str, ...]  # the names of the layers that it changes, without their place
     digests: dict[str, str]
 
     def worn_by(self, known: ModelIdentity) -> ModelIdentity:
@@ -57,4 +59,12 @@ def find_adapter(path: Path) -> Adapter:
             "merge it into its base model and save that: merge_and_unload(), save_pretrained()",
         )
     header = safetensors_header(folder.file(WEIGHTS))
-    return Adapter(path, rank, header["parameters"], {name: sha256_of(folder.file(name)) for name in (CONFIG, WEIGHTS)})
+    modules = tuple(sorted({name.partition(".lora_")[0].rpartition(".")[2] for name in header["tensors"]}))
+    if outer := [name for name in modules if name in OUTER]:
+        raise ModelError(
+            f"{path}: changes {outer[0]}, where vLLM gives no likelihoods with an adapter",
+            "merge it into its base model and save that: merge_and_unload(), save_pretrained()",
+        )
+    return Adapter(
+        path, rank, header["parameters"], modules, {name: sha256_of(folder.file(name)) for name in (CONFIG, WEIGHTS)}
+    )

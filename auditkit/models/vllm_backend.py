@@ -137,8 +137,13 @@ class VllmBackend(LocalBackend):
     def _lora(self) -> dict[str, Any]:
         if not self.adapter:
             return {}
-        rank = find_adapter(Path(self.adapter)).rank
-        return {"enable_lora": True, "max_loras": 1, "max_lora_rank": min(size for size in RANKS if size >= rank)}
+        found = find_adapter(Path(self.adapter))
+        return {
+            "enable_lora": True,
+            "max_loras": 1,
+            "max_lora_rank": min(size for size in RANKS if size >= found.rank),
+            "lora_target_modules": list(found.modules),  # else the output embedding too, which reads no prompts then
+        }
 
 
 def _sees(folder: Path) -> int | None:

@@ -40,5 +40,8 @@ def adapter(tmp_path: Path) -> Path:
     folder = tmp_path / "adapter"
     folder.mkdir()
     (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 4, "lora_alpha": 8}))
-    save_file({"a": torch.ones(4, 32), "b": torch.ones(32, 4)}, folder / "adapter_model.safetensors")
+    save_file(
+        {"x.q_proj.lora_A.weight": torch.ones(4, 32), "x.q_proj.lora_B.weight": torch.ones(32, 4)},
+        folder / "adapter_model.safetensors",
+    )
     return folder

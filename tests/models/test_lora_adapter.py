@@ -18,13 +18,17 @@ def test_the_model_with_an_adapter_is_another_model(adapter: Path, folder: Path)
     known = backend(folder).preflight("candidate").identity
     assert known
     found = find_adapter(adapter)
+    assert found.modules == ("q_proj",)
     worn = found.worn_by(known)
     assert found.rank == 4
     assert worn.parameters == known.parameters + 256
     assert worn.sha256 != known.sha256
     assert set(worn.files) - set(known.files) == {"adapter/adapter_config.json", "adapter/adapter_model.safetensors"}
     assert str(adapter) in worn.source
-    save_file({"a": torch.zeros(4, 32), "b": torch.ones(32, 4)}, adapter / "adapter_model.safetensors")
+    save_file(
+        {"x.q_proj.lora_A.weight": torch.zeros(4, 32), "x.q_proj.lora_B.weight": torch.ones(32, 4)},
+        adapter / "adapter_model.safetensors",
+    )
     assert find_adapter(adapter).worn_by(known).sha256 != worn.sha256
 
 
@@ -56,4 +60,10 @@ def test_a_missing_folder_and_a_link_that_leads_out_are_refused(adapter: Path, t
     (adapter / "adapter_config.json").rename(tmp_path / "outside.json")
     (adapter / "adapter_config.json").symlink_to(tmp_path / "outside.json")
     with pytest.raises(ModelError, match="leads out of the folder"):
+        find_adapter(adapter)
+
+
+def test_an_adapter_of_the_output_embedding_is_refused(adapter: Path) -> None:
+    save_file({"base_model.model.lm_head.lora_A.weight": torch.ones(4, 32)}, adapter / "adapter_model.safetensors")
+    with pytest.raises(ModelError, match="changes lm_head"):
         find_adapter(adapter)

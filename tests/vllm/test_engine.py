@@ -111,8 +111,9 @@ def test_a_model_that_vllm_does_not_run_here_is_refused(tmp_path: Path) -> None:
     from tests.models.tiny import reciting_model, save
 
     plain = save(tmp_path / "plain", *reciting_model())  # heads of 8 numbers
-    with pytest.raises(ModelError, match=r"vLLM cannot do this: \w+: ") as caught:
-        workshop.vllm(plain).open("candidate")
+    with workshop.vllm(plain).open("candidate") as model:
+        with pytest.raises(ModelError, match=r"vLLM cannot do this: \w+: .*head") as caught:
+            model.sample(request_for(model))
     assert "backend: transformers" in caught.value.hint
 
 
