@@ -162,7 +162,9 @@ def _policy(run: RunFolder, policy_file: Path | None) -> Policy:
     try:
         return RunState.model_validate_json((run.path / STATE_FILE).read_bytes()).restore_policy()
     except (OSError, ValueError):
-        lacking = "the run was purged" if run.purged else f"{run.path / STATE_FILE} is not there or cannot be read"
+        lacking = (
+            "the run was purged" if run.purged else f"{run.path / STATE_FILE} is not there: was the evidence purged?"
+        )
         hint = "a proof is then made from the data itself: name the policy that declares it, --policy FILE"
         raise AuditkitError(lacking, hint) from None
 

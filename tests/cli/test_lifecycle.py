@@ -140,13 +140,14 @@ def test_a_leaked_record_is_shown_by_its_place_and_a_slip_has_a_nearest_name(reg
 
 
 def test_a_result_alone_is_told_what_belongs_to_it(registered: Path, tmp_path: Path) -> None:
-    shutil.copy(registered / "audit.json", tmp_path / "audit.json")
-    for item in (tmp_path, tmp_path / "audit.json"):
-        assert "policy.lock.yaml and attestation.dsse.json beside it" in refused(
-            "report", item, "--out", tmp_path / "out"
-        )
-    shutil.copy(registered / "policy.lock.yaml", tmp_path / "policy.lock.yaml")
-    assert "bring attestation.dsse.json too" in refused("report", tmp_path, "--out", tmp_path / "out")
+    alone, out = tmp_path / "alone", tmp_path / "out"
+    alone.mkdir()
+    shutil.copy(registered / "audit.json", alone / "audit.json")
+    for item in (alone, alone / "audit.json"):
+        told = refused("report", item, "--out", out)
+        assert "policy.lock.yaml and attestation.dsse.json beside it" in told
+    shutil.copy(registered / "policy.lock.yaml", alone / "policy.lock.yaml")
+    assert "bring attestation.dsse.json too" in refused("report", alone, "--out", out)
 
 
 def test_a_closing_screen_that_is_piped_has_no_spaces_at_its_ends(registered: Path) -> None:

@@ -171,7 +171,7 @@ def _waived_report() -> AuditReport:
 
 def test_a_pass_by_waiver_is_none_without_it_and_every_waiver_is_listed() -> None:
     text = summary(_waived_report()).replace("`", "")
-    assert text.startswith("## ● Pass, with 1 waiver:")
+    assert text.startswith("## ○ Pass, with 1 waiver:")
     assert "### Waivers" in text and "by J. Doe until 2026-12-31: a public dataset" in text
 
 
