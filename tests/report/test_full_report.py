@@ -193,5 +193,5 @@ def test_with_one_dataset_nothing_is_said_of_turns() -> None:
 def test_the_redacted_report_names_files_that_its_readers_have() -> None:
     page = words(render(build_report(), Medium(False, 5, 400, 10, 100, 10, 5), True))
     assert "in the redacted evidence annex, in the redacted HTML report and in audit.redacted.json" in page
-    matches = page.partition("12 Leaked records")[2].partition("13 ")[0]
-    assert "are in report.redacted.annex.pdf." in matches and "report.annex.pdf" not in page
+    matches = page.rpartition("Leaked records side by side")[2].partition("Pairs at random")[0]
+    assert "are in report.redacted.annex.pdf." in matches and " report.annex.pdf" not in page
