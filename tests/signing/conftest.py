@@ -63,6 +63,6 @@ def make_run(tmp_path: Path, pdf: bytes) -> Callable[..., Path]:
     """Makes a run with another outcome, signer or policy override."""
 
     def make(keys: SigningKeys | None, outcome: str = "pass", **facts: object) -> Path:
-        return write_run(tmp_path / "made", pdf, keys, outcome, None, **facts)
+        return write_run(tmp_path / "made", pdf, keys, outcome, **facts)  # type: ignore[arg-type]
 
     return make

@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auditkit.errors import AuditkitError
-from auditkit.scoring.base import Search, Vectors
+from auditkit.scoring.base import IndexChoice, Search, Vectors
 from auditkit.scoring.vectors import device_search, index
 from auditkit.scoring.vectors.device_search import DeviceSearch, DeviceVectors, exact_search
 from auditkit.scoring.vectors.exact_search import ExactSearch
-from auditkit.scoring.vectors.index import ExactIndex, IndexChoice
+from auditkit.scoring.vectors.index import ExactIndex
+from auditkit.scoring.vectors.products import exact_scores
 from tests.scoring.vectors.test_exact_search import all_hits, tables
 
 torch = pytest.importorskip("torch")
@@ -83,7 +84,6 @@ def test_few_pairs_come_back_of_many() -> None:
         asked.append(len(given[2]))
         return exact_scores(*given)
 
-    exact_scores = device_search.exact_scores
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(device_search, "exact_scores", counting)
         DeviceSearch(DeviceVectors(vectors, "cpu"), 0.9).add(queries)

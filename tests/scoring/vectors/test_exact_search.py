@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auditkit.errors import AuditkitError
-from auditkit.scoring.base import Index, Vectors
+from auditkit.scoring.base import Index, Search, Vectors
 from auditkit.scoring.vectors import exact_search, products
 from auditkit.scoring.vectors.exact_search import ExactSearch, added, exact_best, hits_above
 from auditkit.scoring.vectors.products import as_scores, exact_scores
@@ -38,7 +38,7 @@ def brute_force(queries: Vectors, vectors: Vectors) -> np.ndarray:
     return np.clip(exact, -1, 1)
 
 
-def all_hits(search: ExactSearch, queries: Vectors, cuts: list[int]) -> tuple[Index, np.ndarray, set[tuple[int, int]]]:
+def all_hits(search: Search, queries: Vectors, cuts: list[int]) -> tuple[Index, np.ndarray, set[tuple[int, int]]]:
     """Queries added in blocks that end at ``cuts``: best index, best score, and the hits by position in the whole."""
     index, score = [np.empty(0, np.int64)], [np.empty(0, np.float32)]
     found: set[tuple[int, int]] = set()
