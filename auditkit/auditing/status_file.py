@@ -17,13 +17,13 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError
 
+from auditkit import strict_json
 from auditkit.auditing.events import now
 from auditkit.auditing.pace import Pace
 from auditkit.auditing.progress import Progress, Stage
 from auditkit.auditing.run_folder import RunFolder
 from auditkit.errors import AuditkitError, RunError
 from auditkit.files import read_plain, replacing
-from auditkit import strict_json
 
 SECONDS = 1.0  # between two writings
 MOST_BYTES = 16_384
