@@ -149,7 +149,7 @@ def _of_another_backend(keys: Keys, key: str) -> str:
     if len(keys) != 3 or keys[0] != "models":
         return ""
     takers = [kind for kind in BUILT_IN["models"] if key in plugin_class("models", kind).model_fields]
-    return f"it is a key of the backend {', '.join(takers)} alone" if takers else ""
+    return f"it is a key of backend: {' or '.join(takers)}" if takers else ""
 
 
 def _unknown_kind(complaint: _Complaint, _data: Any) -> tuple[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -94,8 +95,11 @@ def test_the_redacted_formats_of_a_purged_run_are_what_they_were(run: Path, sign
     assert {path.name for path in made} == {
         *("audit.redacted.json", "report.redacted.html", "results.sarif", "results.junit.xml"),
     }
+    again, before = (json.loads((folder / "audit.redacted.json").read_bytes()) for folder in (made[0].parent, signed))
+    assert again.pop("rendered_again")["run"] == run.name and before.pop("rendered_again") is None
+    assert again == before
     for path in made:
-        assert path.read_bytes() == (signed / path.name).read_bytes(), path.name
+        assert re.search("unsigned copy|rendered_again|is a copy, rendered again", path.read_text(), re.IGNORECASE), path
     assert load_report(run_folder.existing(run)).verdict.outcome == "fail"
 
 
@@ -199,7 +203,8 @@ def test_a_run_that_is_worked_on_is_not_purged(run: Path) -> None:
 def test_what_is_missing_without_a_purge_is_missing(run: Path, key_files: KeyFiles) -> None:
     _purge(run)
     (run / "purge.dsse.json").unlink()
-    assert sum("is missing" in problem for problem in verify(run, key_files.public).problems) > 5
+    (problem,) = verify(run, key_files.public).problems
+    assert problem.startswith("not here: evidence") and "audit.json" in problem
 
 
 def test_what_no_statement_names_is_missing(run: Path, key_files: KeyFiles) -> None:

@@ -43,7 +43,7 @@ CASES: dict[str, tuple[str, str, str, str, str]] = {
     "list for a mapping": ("{calibrate_fpr: 0.01}", "[1]", "semantic", "a number or a mapping with calibrate_fpr, and is a list", ""),
     "misspelt part of a union": ("calibrate_fpr: 0.01", "calibrate_fp: 0.01", "calibrate_fp:", "unknown key 'calibrate_fp'", "'calibrate_fpr'"),
     "mapping for a list": ("  - {metric", "  {metric", "gate", "`gate` should be a list, and is a mapping", ""),
-    "a key of another backend": ("backend: scripted", "signature: {key: x}, backend: scripted", "signature", "unknown key 'signature'", "the backend transformers alone"),
+    "a key of another backend": ("backend: scripted", "signature: {key: x}, backend: scripted", "signature", "unknown key 'signature'", "backend: transformers or vllm"),
     "no address": ("cert.pem}", "cert.pem, timestamp: tsa}", "timestamp", "`report.sign.timestamp` should be an address such as https://", ""),
     "empty value": ("stage: sft", "stage:", "stage:", "`datasets[0].stage` should be", ""),
     "bad name": ("name: support-bot-1.2", "name: 'a b'", "name: 'a b'", "letters, digits", ""),
