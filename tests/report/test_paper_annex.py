@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import pikepdf
 import pytest
 
 from auditkit.errors import MissingExtraError
@@ -268,3 +270,13 @@ def test_a_time_that_is_none_is_no_crash(finished: str) -> None:
 def test_even_a_template_could_read_nothing(source: str) -> None:
     with annex_layout._compiler() as compiler, pytest.raises(annex_layout.load_typst().TypstError):
         compiler.compile(source.encode(), format="pdf")
+
+
+@pytest.mark.slow
+def test_three_hundred_pages_of_evidence_take_less_than_a_minute(tmp_path: Path) -> None:
+    """Of processor time, so that it means the same on a busy machine; it takes about seven seconds."""
+    before = time.process_time()
+    path = paper(build_report(findings_count=1260, examples=1), tmp_path)
+    took = time.process_time() - before
+    with pikepdf.open(path) as pdf:
+        assert len(pdf.pages) >= 300 and took < 60
