@@ -138,7 +138,7 @@ def _pair(number: int, pair: Shown, redacted: bool) -> dict[str, Any]:
     sides = [_side(pair.left)] if pair.verbatim else [_side(pair.left), _side(pair.right)]
     return {
         "head": _printable(f"{number}   {pair.dataset}, {pair.view} view:", line=True),
-        "scores": f"{title(pair.measure)} {fixed(pair.score, 3)}, Levenshtein {fixed(pair.levenshtein, 3)}",
+        "scores": _printable(_scores(pair), line=True),
         "ids": [_printable(words, line=True) for words in _ids(pair)],
         "sides": sides,
         "verbatim": pair.verbatim,
@@ -146,6 +146,10 @@ def _pair(number: int, pair: Shown, redacted: bool) -> dict[str, Any]:
         "evidence": _printable((_UNMARKED if unmarked else "") + pair.evidence, line=True),
         "whole": all(_height(side) <= _PAGE for side in sides),
     }
+
+
+def _scores(pair: Shown) -> str:
+    return f"{title(pair.measure)} {fixed(pair.score, 3)}, Levenshtein {fixed(pair.levenshtein, 3)}"
 
 
 def _ids(pair: Shown) -> list[str]:
