@@ -41,16 +41,15 @@ def annex_sentence(report: AuditReport, printed: int, redacted: bool) -> str:
     held = len(report.findings)
     if not needs_annex(report, printed):
         return ""
-    name, data = (
-        (REDACTED, "the redacted HTML report and in audit.redacted.json")
-        if redacted
-        else (FULL, "the HTML report and in audit.json")
+    name = REDACTED if redacted else FULL
+    elsewhere = (
+        "the redacted HTML report and in audit.redacted.json" if redacted else "the HTML report and in audit.json"
     )
     if held <= MOST:
         return f"All {count(held)}, these among them and under the same numbers, are in {name}."
     return (
         f"The first {count(MOST)}, these among them and under the same numbers, are in {name}; "
-        f"{count(held - MOST)} more are in {data}."
+        f"{count(held - MOST)} more are in {elsewhere}."
     )
 
 
@@ -99,7 +98,7 @@ def _sentences(report: AuditReport, held: int, printed: int, redacted: bool) -> 
 
 
 def _facts(report: AuditReport, redacted: bool) -> list[tuple[str, str]]:
-    facts = [
+    return [
         ("Belongs to", "report.redacted.pdf" if redacted else "report.pdf"),
         ("Run", report.run.id),
         ("Policy", f"{report.policy.name}, SHA-256 {report.policy.sha256}"),
@@ -108,7 +107,6 @@ def _facts(report: AuditReport, redacted: bool) -> list[tuple[str, str]]:
         ("Auditor", report.release.auditor or "not named in the policy"),
         ("Signature", wording.signature_sentence(report)),
     ]
-    return facts
 
 
 def _legend(redacted: bool) -> str:

@@ -233,9 +233,8 @@ def test_the_report_says_where_the_rest_is(printed: int) -> None:
 def test_more_than_an_annex_holds_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paper_annex, "MOST", 4)
     report = build_report(findings_count=6, examples=1)
-    assert "The first 4, " in annex_sentence(
-        report, 2, False
-    ) and "2 more are in the HTML report and in audit.json." in annex_sentence(report, 2, False)
+    sentence = annex_sentence(report, 2, False)
+    assert "The first 4, " in sentence and "2 more are in the HTML report and in audit.json." in sentence
     assert [len(group["pairs"]) for group in annex(report, 2, False)["groups"]] == [4]
 
 
