@@ -19,8 +19,10 @@ from rich.console import Console
 
 from auditkit.records import ModelSignature
 from auditkit.registry import kinds, plugin_class
+from auditkit.report import annex_layout
 from auditkit.report.base import AuditReport, DeclaredWaiver, Migration, WaivedRule, Waiver, WaiverFile
 from auditkit.report.history import EarlierRun, EarlierRuns, Registration
+from auditkit.report.paper_annex import annex
 from auditkit.report.terminal import render_screen
 from tests.report.builder import small_report
 from tests.report.hostile import HOSTILE, LONG_LINE
@@ -137,6 +139,15 @@ def test_the_pdf_survives_hostile_texts_in_every_place(name: str, tmp_path: Path
         assert not told.stdout.strip(), "a PDF with a script"
         text = subprocess.run(["pdftotext", path, "-"], capture_output=True, check=True).stdout.decode()
         assert not set(text) & (ACTING - set("\n\t\f\r"))
+
+
+@pytest.mark.parametrize("name", sorted(TEXTS))
+def test_an_evidence_annex_survives_hostile_texts_in_every_place(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "annex.pdf"
+    path.write_bytes(annex_layout.lay_out(json.dumps(annex(hostile(TEXTS[name]), 1, False), ensure_ascii=False)))
+    text = subprocess.run(["pdftotext", path, "-"], capture_output=True, check=True).stdout.decode()
+    poppler = "\u202a\u202b\u202c" if name == "scripts" else ""  # it brackets texts that run right to left
+    assert "EVIDENCE ANNEX" in text and not set(text) & (ACTING - set(f"\n\t\f\r{poppler}"))
 
 
 @pytest.mark.parametrize("name", sorted(TEXTS))

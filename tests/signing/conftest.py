@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,7 +63,7 @@ def run(signed_run: Path, tmp_path: Path) -> Path:
 def make_run(tmp_path: Path, pdf: bytes) -> Callable[..., Path]:
     """Makes a run with another outcome, signer or policy override."""
 
-    def make(keys: SigningKeys | None, outcome: str = "pass", **facts: object) -> Path:
-        return write_run(tmp_path / "made", pdf, keys, outcome, **facts)  # type: ignore[arg-type]
+    def make(keys: SigningKeys | None, outcome: str = "pass", **facts: Any) -> Path:
+        return write_run(tmp_path / "made", pdf, keys, outcome, None, **facts)
 
     return make
