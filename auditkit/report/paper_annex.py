@@ -49,7 +49,7 @@ def annex_sentence(report: AuditReport, printed: int, redacted: bool) -> str:
         return f"All {count(held)}, these among them and under the same numbers, are in {name}."
     return (
         f"The first {count(MOST)}, these among them and under the same numbers, are in {name}; "
-        f"{count(held - MOST)} more are in {elsewhere}."
+        f"{count(held - MOST)} more are in the {kind}HTML report and in {data}."
     )
 
 
