@@ -42,14 +42,12 @@ def annex_sentence(report: AuditReport, printed: int, redacted: bool) -> str:
     if not needs_annex(report, printed):
         return ""
     name = REDACTED if redacted else FULL
-    elsewhere = (
-        "the redacted HTML report and in audit.redacted.json" if redacted else "the HTML report and in audit.json"
-    )
+    kind, data = ("redacted ", "audit.redacted.json") if redacted else ("", "audit.json")
     if held <= MOST:
         return f"All {count(held)}, these among them and under the same numbers, are in {name}."
     return (
         f"The first {count(MOST)}, these among them and under the same numbers, are in {name}; "
-        f"{count(held - MOST)} more are in {elsewhere}."
+        f"{count(held - MOST)} more are in the {kind}HTML report and in {data}."
     )
 
 
