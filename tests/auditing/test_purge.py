@@ -99,7 +99,9 @@ def test_the_redacted_formats_of_a_purged_run_are_what_they_were(run: Path, sign
     assert again.pop("rendered_again")["run"] == run.name and before.pop("rendered_again") is None
     assert again == before
     for path in made:
-        assert re.search("unsigned copy|rendered_again|is a copy, rendered again", path.read_text(), re.IGNORECASE), path
+        assert re.search("unsigned copy|rendered_again|is a copy, rendered again", path.read_text(), re.IGNORECASE), (
+            path
+        )
     assert load_report(run_folder.existing(run)).verdict.outcome == "fail"
 
 
