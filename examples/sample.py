@@ -19,6 +19,7 @@ from demo_audit import auditkit, make_keys, run_audit  # noqa: E402
 QUICKSTART, SAMPLE = HERE / "quickstart", HERE.parent / "docs" / "sample"
 FILES = (
     *("report.html", "report.pdf", "report.redacted.html", "report.redacted.pdf", "audit.redacted.json"),
+    *("report.annex.pdf", "report.redacted.annex.pdf"),
     *("results.sarif", "results.junit.xml", "bom.cdx.json", "summary.md"),
     *("attestation.dsse.json", "policy.lock.yaml", "events.jsonl"),
 )
@@ -55,11 +56,11 @@ def pictures(run: Path, folder: Path) -> None:
     """Pages of both PDFs by pdftoppm, and the top of the HTML page in Chromium, light, dark and narrow."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    for name in ("report", "report.redacted"):
-        for page in PAGES:
-            one = ["-f", str(page), "-l", str(page), "-singlefile"]
-            command = ["pdftoppm", "-r", "60", "-png", *one, run / f"{name}.pdf", folder / f"{name}-page-{page:02}"]
-            subprocess.run(command, check=True)
+    pages = [(name, page) for name in ("report", "report.redacted") for page in PAGES]
+    for name, page in [*pages, ("report.annex", 2), ("report.redacted.annex", 2)]:
+        one = ["-f", str(page), "-l", str(page), "-singlefile"]
+        command = ["pdftoppm", "-r", "60", "-png", *one, run / f"{name}.pdf", folder / f"{name}-page-{page:02}"]
+        subprocess.run(command, check=True)
     for name, width, *options in (
         ("light", WIDTH),
         ("dark", WIDTH, "--blink-settings=preferredColorScheme=0"),
