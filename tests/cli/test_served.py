@@ -115,7 +115,7 @@ def test_killed_and_resumed_it_is_the_run_that_was_never_disturbed(
     command = [sys.executable, "-m", "auditkit", "run", "--no-progress", str(killed), "--out", str(tmp_path / "b")]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**os.environ})
     until = time.monotonic() + 120
-    while time.monotonic() < until and not list(tmp_path.glob("b/*/evidence/**/generations-*-000000040.parquet")):
+    while time.monotonic() < until and not list(tmp_path.glob("b/*/work/**/generations-*-000000040.parquet")):
         assert process.poll() is None, process.stderr and process.stderr.read()
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
