@@ -32,10 +32,11 @@ class Reply(Generic[T]):
 
 @dataclass(frozen=True)
 class Call(Generic[T]):
-    """One request: the most that it can take, and how it is sent."""
+    """One request: the most that it can take, how it is sent, and who hears of its answer as soon as it is there."""
 
     dearest: Spent
     send: Callable[[], Reply[T]]
+    keep: Callable[[T], None] = lambda _: None
 
 
 class Calls:
@@ -109,6 +110,7 @@ class Calls:
             settle(Spent())
         self._refuse_another(reply.model)
         self._meter.server_said(reply.model, reply.fingerprint)
+        call.keep(reply.found)
         return reply.found
 
     def _wait(self, seconds: float) -> None:

@@ -139,7 +139,7 @@ class Process:
         try:
             answer = self.pipe.recv()
         except (EOFError, ConnectionError):
-            return RunError(  # of the machine, not of the model: an arm that it befalls is not given up, but gone on with
+            return RunError(  # of the machine, not of the model: an arm that it befalls is not given up for good
                 f"the vLLM process ended by itself (exit status {self.child.wait()})",
                 "the machine may have run out of memory: lower kv_cache_gib, gpu_memory_utilization or max_model_len",
             )
