@@ -53,9 +53,11 @@ def with_engine(policy: Policy, told: str) -> Policy:
 
 
 def _secrets(policy: Policy) -> list[str]:
-    """The variables that hold the driver's keys: no worker needs to see them."""
+    """The variables that hold the driver's keys, those of services included: no worker needs to see them."""
     sign = policy.report.sign
+    asking = (policy.models.candidate, policy.models.base, policy.scoring.embedder)
     named = [policy.report.secret, None if isinstance(sign, str) else sign.key]
+    named += [getattr(one, "api_key", None) for one in asking]
     return [name.removeprefix("env:") for name in named if name]
 
 

@@ -11,7 +11,8 @@ from auditkit.engines.base import Cluster, Work
 from auditkit.scoring.base import Embedder, TextRefusedError, Vectors
 from auditkit.scoring.embedders.embedding import Cache, TextEmbedding
 
-CHARACTERS_AHEAD = 1 << 26  # of one pipeline; so many characters of texts stay in the driver's memory at most
+CHARACTERS_AHEAD = 1 << 26  # of one pipeline; so many characters of texts stay in the driver's memory at most,
+OF_A_TEXT = 256  # each text counted as so many more, for its vector stays there too
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ def _windows(batches: Iterable[list[str]]) -> Iterator[list[list[str]]]:
     held = 0
     for batch in batches:
         window.append(batch)
-        held += sum(map(len, batch))
+        held += sum(map(len, batch)) + OF_A_TEXT * len(batch)
         if held >= CHARACTERS_AHEAD:
             yield window
             window, held = [], 0

@@ -20,7 +20,6 @@ from auditkit.auditing.status_file import Status, read_status, seconds_since
 from auditkit.errors import AuditkitError, RunError
 
 State = Literal["running", "interrupted", "failed", "finished", "unknown"]
-RECENT = 5.0  # seconds: what was written since then is news
 
 
 @dataclass(frozen=True)

@@ -265,8 +265,7 @@ def _identify(policy: Policy, progress: Progress) -> list[ModelIdentity]:
 
 def _as_declared(source: str, policy: Policy) -> str:
     """Where a model lies, as seen from its policy: no report needs the paths of the auditor's machine."""
-    path, folder = Path(source), policy.source.file.parent
-    return str(path.relative_to(folder)) if path.is_relative_to(folder) else source
+    return source.replace(f"{policy.source.file.parent}/", "")  # of a model with an adapter there are two
 
 
 def _changes(policy: Policy) -> list[str]:

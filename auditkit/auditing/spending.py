@@ -14,6 +14,7 @@ from auditkit.policy.schema import Policy
 from auditkit.policy.served_checks import sends_records
 from auditkit.records import ATTACKERS
 from auditkit.remote.budget import Budget, Meter, Spent, raised
+from auditkit.remote.kept import Kept
 
 More = tuple[float, int]  # US dollars, tokens
 NO_MORE: More = (0.0, 0)
@@ -54,7 +55,7 @@ def unreached(policy: Policy) -> list[str]:
 
 def metered(context: Context) -> Context:
     """The same run, with what its served models cost counted, and held to the budget."""
-    found = {role: _metered(context.log, role, backend) for role, backend in served(context.policy).items()}
+    found = {role: _metered(context, role, backend) for role, backend in served(context.policy).items()}
     if not found:
         return context
     models = context.policy.models.model_copy(update=found)
@@ -87,13 +88,14 @@ def served_facts(context: Context, role: str) -> dict[str, Any]:
     }
 
 
-def _metered(log: EventLog, role: str, backend: Any) -> ModelBackend:
+def _metered(context: Context, role: str, backend: Any) -> ModelBackend:
+    log = context.log
+
     def note(spent: Spent) -> None:
         log.append(ASKED, role=role, **asdict(spent))
 
-    found: ModelBackend = backend.metered(
-        Meter(_budget(log, backend.budget), backend.prices, spent_on(log, role), note, _said(log, role))
-    )
+    meter = Meter(_budget(log, backend.budget), backend.prices, spent_on(log, role), note, _said(log, role))
+    found: ModelBackend = backend.metered(meter, Kept(context.run.shared_work / f"answers-{role}.sqlite"))
     return found
 
 

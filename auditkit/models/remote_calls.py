@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
@@ -15,6 +16,8 @@ from auditkit.remote.failures import Failure, ReadFailure
 from auditkit.remote.pace import Pace
 
 T = TypeVar("T")
+# What may follow the name of a model without making it another's: -2026-01-31, -0613, -002, -preview-05-20.
+DATED = re.compile(r"-((preview|exp)-\d\d-\d\d|((preview|exp)-)?(\d{3,8}|\d{4}-\d\d-\d\d))")
 
 
 @dataclass(frozen=True)
@@ -29,10 +32,11 @@ class Reply(Generic[T]):
 
 @dataclass(frozen=True)
 class Call(Generic[T]):
-    """One request: the most that it can take, and how it is sent."""
+    """One request: the most that it can take, how it is sent, and who hears of its answer as soon as it is there."""
 
     dearest: Spent
     send: Callable[[], Reply[T]]
+    keep: Callable[[T], None] = lambda _: None
 
 
 class Calls:
@@ -68,9 +72,9 @@ class Calls:
         return [future.result() for future in under_way]
 
     def close(self) -> None:
-        """Send nothing more."""
+        """Send nothing more. What is under way is waited for: it is still to be counted, while the run is locked."""
         self._stopped.set()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _stop(self, under_way: Sequence[Future[T]]) -> None:
         self._stopped.set()
@@ -106,6 +110,7 @@ class Calls:
             settle(Spent())
         self._refuse_another(reply.model)
         self._meter.server_said(reply.model, reply.fingerprint)
+        call.keep(reply.found)
         return reply.found
 
     def _wait(self, seconds: float) -> None:
@@ -113,9 +118,11 @@ class Calls:
             raise _StoppedError
 
     def _refuse_another(self, model: str) -> None:
-        """Providers answer with a dated name (model-2026-01-31); any other name is another model's."""
+        """Providers answer with a dated name (model-2026-01-31); any other name (model-mini) is another model's."""
         asked = self._section.model
-        if not model or model in (asked, *self._section.answers_as) or model.startswith(f"{asked}-"):
+        if not model or model in (asked, *self._section.answers_as):
+            return
+        if model.startswith(asked) and DATED.fullmatch(model, len(asked)):
             return
         raise RunError(
             f"{self._section.service} was asked for {asked} and says that {model[:200]} answered",

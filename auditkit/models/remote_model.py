@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import unicodedata
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -13,13 +16,15 @@ import numpy.typing as npt
 from auditkit.errors import ModelError
 from auditkit.models.base import Ids, LanguageModel, RecordTokens, TokenReading
 from auditkit.models.remote_calls import Call, Calls
-from auditkit.models.remote_row import WITHHELD, Answer, Row
+from auditkit.models.remote_row import WITHHELD, Answer, Row, answers_as_bytes, answers_from
 from auditkit.models.remote_section import RemoteBackend
 from auditkit.models.remote_texts import Texts
 from auditkit.records import Finish, Generation, ModelIdentity, Prefix, Sampler, SamplingRequest, TurnFormat
 from auditkit.remote.budget import Spent
+from auditkit.remote.kept import Kept
 from auditkit.statistics.draws import derived_seed
 
+COMPLETED = "completed"  # the part that single answers are of, which probes make something of when they have all
 SEED_BITS = 31  # what the narrowest of the APIs takes
 
 
@@ -37,9 +42,19 @@ class Ask:
         """Tokens that may be written in all."""
         return self.count * self.sampler.max_new_tokens
 
+    @property
+    def digest(self) -> str:
+        """Of all that decides its answer but the model."""
+        told = [self.prompt.text, self.prompt.token_ids, astuple(self.sampler), self.count, self.seed]
+        return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+
     def fewer(self, count: int, place: int) -> Ask:
         """Some of it as a request of its own."""
         return replace(self, count=count, seed=short_seed("again", self.seed, place))
+
+
+def _put(kept: Kept, part: str, asked: str, answers: list[Answer]) -> None:
+    kept.put(part, asked, answers_as_bytes(answers))
 
 
 def short_seed(*parts: object) -> int:
@@ -102,16 +117,41 @@ class RemoteModel(LanguageModel):
     def close(self) -> None:
         self.calls.close()
 
-    def asked_for(self, asks: Sequence[Ask]) -> list[list[Answer]]:
-        """Every ask's samples, all of them: what a server leaves out is asked for again, one at a time."""
-        found = self.calls.every([self.call(ask) for ask in asks])
+    def asked_for(self, asks: Sequence[Ask], part: str = COMPLETED) -> list[list[Answer]]:
+        """Every ask's samples, all of them: what a server leaves out is asked for again, one at a time.
+
+        ``part``: of the run, that the answers are kept under until it is whole.
+        """
+        found = self._answered(asks, part)
         short = [(place, ask) for place, ask in enumerate(asks) if len(found[place]) < ask.count]
         again = [
             (place, ask.fewer(1, number)) for place, ask in short for number in range(len(found[place]), ask.count)
         ]
-        for (place, _), one in zip(again, self.calls.every([self.call(ask) for _, ask in again]), strict=True):
+        for (place, _), one in zip(again, self._answered([ask for _, ask in again], part), strict=True):
             found[place] += one[:1]
         return [answers[: ask.count] for answers, ask in zip(found, asks, strict=True)]
+
+    def part_of(self, request: SamplingRequest) -> str:
+        """The name under which a request's answers are kept; those of finished ones are let go."""
+        part = f"{request.attack} {request.first_ordinal}"
+        if self.section.kept:
+            self.section.kept.forget_but(part, COMPLETED)
+        return part
+
+    def _answered(self, asks: Sequence[Ask], part: str) -> list[list[Answer]]:
+        """The asks' answers: those that an earlier process got, and the others' from the server."""
+        kept = self.section.kept
+        if kept is None:
+            return self.calls.every([self.call(ask) for ask in asks])
+        stored = [kept.get(part, ask.digest) for ask in asks]
+        known = [None if content is None else answers_from(content) for content in stored]
+        calls = [
+            replace(self.call(ask), keep=partial(_put, kept, part, ask.digest))
+            for ask, found in zip(asks, known, strict=True)
+            if found is None
+        ]
+        new = iter(self.calls.every(calls))
+        return [next(new) if found is None else found for found in known]
 
     def dearest(self, ask: Ask) -> Spent:
         """The most that a request can take: every byte a token where none are known."""
@@ -134,11 +174,12 @@ class CompletingModel(RemoteModel):
         limit = min(request.sampler.max_new_tokens, self.context - start)
         marks = self.texts.marks_of(request.prefix.turns or self.turn_format())
         rows = [Row(request.prefix, marks, self.decode, self._room(limit)) for _ in range(request.count)]
-        self._first(rows, request, limit)
+        part = self.part_of(request)
+        self._first(rows, request, limit, part)
         turn = 1
         while pending := [(place, row) for place, row in enumerate(rows) if row.runs]:
             asks = [self._next(row, request, turn, place) for place, row in pending]
-            for (_, row), answers in zip(pending, self.asked_for(asks), strict=True):
+            for (_, row), answers in zip(pending, self.asked_for(asks, part), strict=True):
                 row.take(answers[0])
             turn += 1
         counted = self.section.knows_template
@@ -154,11 +195,11 @@ class CompletingModel(RemoteModel):
         stops = self.texts.marks_of(self.turn_format()).stops
         return [_before_stop(answers[0].ids, stops) for answers in self.asked_for(asks)]
 
-    def _first(self, rows: Sequence[Row], request: SamplingRequest, limit: int) -> None:
+    def _first(self, rows: Sequence[Row], request: SamplingRequest, limit: int, part: str) -> None:
         """All samples begin with the same prompt: ``n`` of them a request."""
         sampler = replace(request.sampler, max_new_tokens=limit)
         asks = list(self.in_requests(request.prefix, sampler, len(rows), request.seed))
-        found = [answer for answers in self.asked_for(asks) for answer in answers]
+        found = [answer for answers in self.asked_for(asks, part) for answer in answers]
         for row, answer in zip(rows, found, strict=True):
             row.take(answer)
 
@@ -206,7 +247,7 @@ class ChattingModel(RemoteModel):
 
     def sample(self, request: SamplingRequest) -> list[Generation]:
         asks = list(self.in_requests(request.prefix, request.sampler, request.count, request.seed))
-        found = [answer for answers in self.asked_for(asks) for answer in answers]
+        found = [answer for answers in self.asked_for(asks, self.part_of(request)) for answer in answers]
         return [self._generation(request, request.first_ordinal + place, answer) for place, answer in enumerate(found)]
 
     def complete(self, prefixes: Sequence[Prefix], sampler: Sampler, seed: int) -> list[Ids]:

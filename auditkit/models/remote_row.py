@@ -7,7 +7,9 @@ and the next request goes on from there. What was kept is distributed as the loc
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import json
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, field
 from typing import Literal
 
 from auditkit.models.delimiters import Decode, Delimiters, Ids
@@ -29,6 +31,16 @@ class Answer:
     text: str
     ended: Ended
     shown: bool = False
+
+
+def answers_as_bytes(answers: Sequence[Answer]) -> bytes:
+    """For a file; see ``answers_from``."""
+    return json.dumps([astuple(answer) for answer in answers]).encode()
+
+
+def answers_from(content: bytes) -> list[Answer]:
+    """What ``answers_as_bytes`` wrote."""
+    return [Answer(tuple(ids), text, ended, shown) for ids, text, ended, shown in json.loads(content)]
 
 
 @dataclass

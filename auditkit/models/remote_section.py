@@ -22,6 +22,7 @@ from auditkit.records import ModelIdentity, ModelManifest
 from auditkit.remote.address import is_loopback, safe_address
 from auditkit.remote.budget import Budget, Meter, Prices
 from auditkit.remote.failures import ReadFailure
+from auditkit.remote.kept import Kept
 from auditkit.remote.patience import Patience
 
 UNSEEN = "the weights are served, and were not seen"
@@ -75,6 +76,7 @@ class RemoteBackend(ModelBackend):
     budget: Budget | None = Field(default=None, description="The run stops before it costs more, and can go on.")
 
     _meter: Meter | None = PrivateAttr(default=None)  # of the run
+    _kept: Kept | None = PrivateAttr(default=None)  # of the run
 
     @field_validator("base_url", check_fields=False)
     @classmethod
@@ -135,11 +137,16 @@ class RemoteBackend(ModelBackend):
         """US dollars for a million tokens, as the policy states them."""
         return self._prices
 
-    def metered(self, meter: Meter) -> Self:
-        """The same section, what it spends counted by this meter."""
+    def metered(self, meter: Meter, kept: Kept | None = None) -> Self:
+        """The same section, what it spends counted by this meter, and what it is answered kept there."""
         other = self.model_copy()
-        other._meter = meter
+        other._meter, other._kept = meter, kept
         return other
+
+    @property
+    def kept(self) -> Kept | None:
+        """Where answers are kept until what is made of them is on disk; None keeps none."""
+        return self._kept
 
     def patience(self, read: ReadFailure) -> Patience:
         """How a request is tried again."""

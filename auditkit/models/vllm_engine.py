@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, Pipe
 from typing import Any
 
-from auditkit.errors import AuditkitError, MissingExtraError, ModelError
+from auditkit.errors import AuditkitError, MissingExtraError, ModelError, RunError
 from auditkit.models.base import TokenGuard
 from auditkit.models.bulk_sampling import Wanted, shared_out
 from auditkit.models.delimiters import Ids
@@ -139,7 +139,7 @@ class Process:
         try:
             answer = self.pipe.recv()
         except (EOFError, ConnectionError):
-            return ModelError(
+            return RunError(  # of the machine, not of the model: an arm that it befalls is not given up for good
                 f"the vLLM process ended by itself (exit status {self.child.wait()})",
                 "the machine may have run out of memory: lower kv_cache_gib, gpu_memory_utilization or max_model_len",
             )
@@ -149,7 +149,8 @@ class Process:
         """The answer to the last order.
 
         Raises:
-            ModelError: the engine cannot do it, or its process is gone.
+            ModelError: the engine cannot do it.
+            RunError: its process is gone.
         """
         answer = self.answer()
         if isinstance(answer, AuditkitError):

@@ -108,11 +108,6 @@ class Meter:
             self._count(used)
             self._changed.notify_all()
 
-    def lost(self, used: Spent) -> None:
-        """A try without an answer that may be billed all the same."""
-        with self._changed:
-            self._count(used)
-
     def server_said(self, model: str, fingerprint: str) -> None:
         """What a service calls itself; told on once for each."""
         with self._changed:

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 import pytest
 
+from auditkit.auditing import embed_elsewhere
 from auditkit.auditing.embed_elsewhere import FarEmbedding
 from auditkit.scoring.base import Embedder, TextRefusedError, Vectors
 from auditkit.scoring.embedders.embedding import TextEmbedding
@@ -92,3 +93,12 @@ def test_what_arrived_is_kept_when_the_run_is_interrupted() -> None:
     with pytest.raises(KeyboardInterrupt):
         _embedded(far)
     assert len(kept.rows) == 4
+
+
+def test_short_texts_do_not_fill_the_memory_with_their_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embed_elsewhere, "CHARACTERS_AHEAD", 2048)
+    workers = Inline(1, 10)
+    far = FarEmbedding(Letters(), None, workers)
+    for batch in far.ahead([[chr(code), chr(code + 1)] for code in range(0x100, 0x110, 2)]):
+        far.embed(batch)
+    assert workers.asked == [8, 8]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import pickle
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,16 @@ import yaml
 
 from auditkit import load_policy
 from auditkit.auditing.elsewhere import with_engine, workers_of
+from auditkit.engines.base import Cluster
 from auditkit.engines.local import LocalEngine
 from auditkit.engines.ray_engine import RayEngine, Workers
 from auditkit.engines.ray_worker import packed, unpacked
 from auditkit.errors import AuditkitError, MissingExtraError, PolicyError, Problem, ProblemsError, RunError
+from auditkit.models.openai_backend import OpenAICompatibleBackend
 from auditkit.policy.lock import lock
 from auditkit.policy.schema import Policy
 from auditkit.scoring.base import TextRefusedError
+from auditkit.scoring.embedders.gemini_embedder import GeminiEmbedder
 
 from .runs import project
 
@@ -74,6 +79,25 @@ def test_the_lock_names_the_engine_and_can_be_read_again(tmp_path: Path) -> None
     assert engine.place("generate") == Workers(cpus=4, gpus=1)
     assert engine.place("embed") == Workers()
     assert engine.place("score") == "driver"
+
+
+def test_keys_of_signing_and_of_services_are_hidden_from_workers(tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    class Watching(LocalEngine):
+        def running(self, hidden: Sequence[str] = ()) -> AbstractContextManager[Cluster | None]:
+            seen.extend(hidden)
+            return nullcontext(None)
+
+    served = {"backend": "openai_compatible", "base_url": "https://x.example/v1", "model": "m", "api": "completions"}
+    candidate = OpenAICompatibleBackend.model_validate({**served, "api_key": "env:MODEL_KEY"})
+    policy = _policy(tmp_path, kind="local")
+    scoring = policy.scoring.model_copy(update={"embedder": GeminiEmbedder(kind="gemini")})
+    models = policy.models.model_copy(update={"candidate": candidate})
+    report = policy.report.model_copy(update={"secret": "env:IDS_KEY"})
+    changed = {"engine": Watching(kind="local"), "scoring": scoring, "models": models, "report": report}
+    with workers_of(policy.model_copy(update=changed)):
+        assert sorted(seen) == ["GEMINI_API_KEY", "IDS_KEY", "MODEL_KEY"]
 
 
 class TestAnotherEngine:

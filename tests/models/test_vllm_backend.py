@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from multiprocessing.connection import Pipe
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from auditkit.errors import MissingExtraError, ModelError
+from auditkit.errors import MissingExtraError, ModelError, RunError
 from auditkit.models.vllm_backend import VllmBackend
-from auditkit.models.vllm_engine import environment
+from auditkit.models.vllm_engine import Process, environment
 from auditkit.registry import plugin_class
 
 from . import tiny
@@ -106,6 +107,16 @@ def test_the_engine_is_told_no_secret_and_talks_to_nobody(monkeypatch: pytest.Mo
     found = environment(0, 1, 1)
     assert "secret" not in found.values()
     assert (found["VLLM_NO_USAGE_STATS"], found["HF_HUB_OFFLINE"]) == ("1", "1")
+
+
+def test_an_engine_that_is_gone_ends_the_run_and_not_only_an_arm_of_it() -> None:
+    """An arm takes a ModelError for a fault of its own, and is never tried again."""
+    ours, theirs = Pipe()
+    theirs.close()
+    child = subprocess.Popen([sys.executable, "-c", "raise SystemExit(7)"])
+    with pytest.raises(RunError, match=r"ended by itself \(exit status 7\)") as caught:
+        Process(child, ours).receive()
+    assert "memory" in caught.value.hint
 
 
 def test_copies_have_devices_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from auditkit.errors import ModelError
+from auditkit.errors import ModelError, RunError
 from auditkit.models.base import LanguageModel
 from auditkit.models.vllm_model import VllmModel
 from auditkit.records import Sampler, SamplingRequest
@@ -102,7 +102,7 @@ def test_an_engine_that_dies_is_an_error_with_a_hint_and_leaves_nothing(tiny_fol
     with workshop.vllm(tiny_folder).open("candidate") as model:
         assert isinstance(model, VllmModel)
         model.engine.processes[0].child.kill()
-        with pytest.raises(ModelError, match=r"ended by itself \(exit status -9\)") as caught:
+        with pytest.raises(RunError, match=r"ended by itself \(exit status -9\)") as caught:
             model.sample(request_for(model))
         assert "memory" in caught.value.hint
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -11,8 +12,9 @@ import pytest
 from auditkit.errors import AuditkitError, ModelError, RunError
 from auditkit.records import Generation, Sampler, SamplingRequest
 from auditkit.remote import bounded
+from auditkit.remote.budget import Meter, Spent
 from tests.models.remote.conftest import Section
-from tests.models.remote.openai_server import KEY, Canned, OpenAIServer, openai_server, problem
+from tests.models.remote.openai_server import KEY, MODEL, Canned, OpenAIServer, openai_server, problem
 from tests.models.tiny import RECORDS
 
 SECRET = "the text of the request stands here"
@@ -131,6 +133,39 @@ def test_another_model_is_not_audited(server: OpenAIServer, section: Section, wa
     assert asked(section, answers_as=["a-cheaper-one"])
     server.model = "recites-1-2026-01-31"
     assert asked(section)
+
+
+@pytest.mark.parametrize("suffix", ["-0613", "-002", "-20260131", "-preview-05-20", "-exp-0827"])
+def test_a_dated_name_is_the_same_model(server: OpenAIServer, section: Section, suffix: str) -> None:
+    server.model = f"{MODEL}{suffix}"
+    assert asked(section)
+
+
+@pytest.mark.parametrize("suffix", ["-mini", "-turbo-0613", "-32k", "-70", "-2026-01-31-mini", "-0613\n"])
+def test_a_longer_name_is_another_model(server: OpenAIServer, section: Section, suffix: str) -> None:
+    server.model = f"{MODEL}{suffix}"
+    with pytest.raises(RunError, match="answered"):
+        asked(section)
+
+
+def test_what_is_under_way_when_it_is_interrupted_is_counted_before_the_model_is_closed(
+    server: OpenAIServer, section: Section
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    server.delay = 1.0
+    noted: list[Spent] = []
+    backend = section(api="chat", server="openai", concurrency=3).metered(Meter(note=noted.append))
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt), backend.open("candidate") as model:
+            signal.setitimer(signal.ITIMER_REAL, 0.4)
+            prefix = model.asked(RECORDS[0][0], model.opening())
+            model.sample(SamplingRequest("attack", prefix, Sampler(max_new_tokens=90), 9, 7, 0))
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert len(noted) == len(server.requests) == 3  # nobody writes to the run's log behind its back
 
 
 def test_an_answer_without_end_is_given_up(
