@@ -11,6 +11,10 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "auditkit"
 # Tensors that never leave the CPU, and `Scores.numpy`, which brings its own there.
 ALLOWED = {
+    (
+        "models/vllm_child.py",
+        "Scores(**{name: torch.cat([vars(part)[name] for part in parts]) for name in vars(parts[0])})",
+    ),
     ("models/likelihood.py", "score(logits, ids[at[:, 0], at[:, 1]], self.vocabulary, self.asked)"),
     ("scoring/vectors/nomination.py", "self._copy[rows].float()"),
     ("scoring/vectors/nomination.py", "rounded.float()"),

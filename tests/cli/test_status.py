@@ -58,6 +58,7 @@ def working(run: RunFolder) -> Iterator[StatusFile]:
 def test_a_run_that_works_says_how_far_it_is(run: RunFolder) -> None:
     with working(run) as status, status.stage("attack template_prefix", 20_000, "generations", 500) as stage:
         stage.advance(524, 10_000)
+        time.sleep(0.2)
         status.write()
         told = found(run.path)
         assert told["state"] == "running" and told["pid"] == os.getpid()

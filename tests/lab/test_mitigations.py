@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import stat
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
+from auditkit.auditing.progress import Silent, Stage
 from auditkit.errors import AuditkitError
 from auditkit.lab.mitigations import Options, mitigations, run_seed
 from auditkit.lab.mitigations_result import FILE_NAME, LabMitigations
@@ -29,14 +31,13 @@ ARMS = ("deduplication", "untouched")
 OPTIONS = Options(seeds=(5,), arms=ARMS, pool=120, pairs=200)
 
 
-class Interrupting:
+class Interrupting(Silent):
     """Somebody who presses Ctrl-C when the run folder is there."""
 
-    def stage(self, *_: object, **__: object) -> object:
-        raise KeyboardInterrupt
-
-    def note(self, _: str) -> None:
-        pass
+    def stage(self, name: str, total: int, unit: str, done: int = 0) -> AbstractContextManager[Stage]:
+        if name.startswith("attack"):
+            raise KeyboardInterrupt
+        return super().stage(name, total, unit, done)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def found(loaded: LoadedRecipe, out: Path) -> LabMitigations:
     """Interrupted in its audit first, then gone on with."""
     with pytest.raises(BaseException, match=r"interrupted|^$"):
-        run_seed(loaded, out, 5, OPTIONS, Interrupting())  # type: ignore[arg-type]
+        run_seed(loaded, out, 5, OPTIONS, Interrupting())
     assert len(list((out / "seed-5" / "runs").glob("lab-*"))) == 1
     return mitigations(loaded, out, OPTIONS)
 
