@@ -48,9 +48,10 @@ class Runner:
         self.vllm: Any = import_module("vllm")
         platform: Any = import_module("vllm.platforms").current_platform
         self.held: dict[str, TokenGuard] = {}
-        self.llm = self.vllm.LLM(
-            **_arguments(settings, platform.is_cpu()), logits_processors=[guard_processor(self.held)]
-        )
+        # A model over several devices runs in processes of vLLM's own, which nothing here could tell of a guard.
+        alone = settings.arguments["tensor_parallel_size"] == 1
+        processors = [guard_processor(self.held)] if alone else []
+        self.llm = self.vllm.LLM(**_arguments(settings, platform.is_cpu()), logits_processors=processors)
         config = self.llm.model_config
         self.started = Started(_version(), str(platform.device_name), config.max_model_len, config.get_vocab_size())
         self.adapter = _adapter(settings.adapter)

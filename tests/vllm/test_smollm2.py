@@ -36,7 +36,7 @@ def test_both_backends_run_it_alike() -> None:
         wanted, lengths = here.sequence_logprobs(TEXTS, prefix), [len(here.encode(text)) for text in TEXTS]
         greedy = SamplingRequest("a", prefix, Sampler(0.0, max_new_tokens=24), 1, 0, 0)
         said = here.sample(greedy)
-    with workshop.vllm(weights).open("candidate") as model:
+    with workshop.vllm(weights, max_model_len=1024, kv_cache_gib=1).open("candidate") as model:
         found = model.sequence_logprobs(TEXTS, prefix)
         assert model.sample(greedy) == said
         drawn = model.sample(SamplingRequest("a", prefix, Sampler(max_new_tokens=64), 16, 1, 0))
