@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 
 from auditkit.cli.main import cli
 from auditkit.errors import AuditkitError, PolicyError, RunError
+from tests.auditing.parts import kept_parts
 from tests.auditing.scripted_project import rows, said, write_project
 from tests.models.remote.byte_tokenizer import save_tokenizer
 from tests.models.remote.openai_server import MODEL, Canned, OpenAIServer, openai_server
@@ -115,7 +116,7 @@ def test_killed_and_resumed_it_is_the_run_that_was_never_disturbed(
     command = [sys.executable, "-m", "auditkit", "run", "--no-progress", str(killed), "--out", str(tmp_path / "b")]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**os.environ})
     until = time.monotonic() + 120
-    while time.monotonic() < until and not list(tmp_path.glob("b/*/work/generations-*-000000040.parquet")):
+    while time.monotonic() < until and not any(part.stem.endswith("-000000040") for part in kept_parts(tmp_path / "b")):
         assert process.poll() is None, process.stderr and process.stderr.read()
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)

@@ -25,6 +25,7 @@ from auditkit.auditing.run_folder import RunFolder
 from auditkit.auditing.status_file import MOST_BYTES, StatusFile, read_status, telling
 from auditkit.cli.main import cli
 from auditkit.errors import AuditkitError
+from tests.auditing.parts import kept_parts
 from tests.auditing.small_project import policy_data, write_project
 
 
@@ -241,7 +242,7 @@ def test_killed_in_the_middle_and_gone_on_with(tmp_path: Path) -> None:
         [*command, str(policy), "--out", str(tmp_path / "out")], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
     )
     deadline = time.monotonic() + 120
-    while not (caught := list((tmp_path / "out").glob("bot-*/work/generations-*"))) and time.monotonic() < deadline:
+    while not (caught := kept_parts(tmp_path / "out")) and time.monotonic() < deadline:
         time.sleep(0.05)
     run = caught[0].parents[1]
     told = found(run)

@@ -19,6 +19,7 @@ from auditkit import audit, load_policy
 from auditkit.errors import AuditkitError
 from auditkit.models.scripted import ScriptedBackend
 from auditkit.report.json_format import load
+from tests.auditing.parts import kept_parts
 
 from ..models.tiny import reciting_model, save
 from .clusters import Nodes, disturbed, freeze_one, kill_one
@@ -34,7 +35,7 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _parts(folder: Path) -> int:
-    return len(list((folder / "reports").glob("*/work/generations-*.parquet")))
+    return len(kept_parts(folder / "reports"))
 
 
 def test_every_stage_elsewhere_gives_the_same_report(
