@@ -88,8 +88,10 @@ bench-gpu:
 test-gpu:
 	$(BIN)/python -m pytest -m gpu tests/gpu
 
+# One thread a process, for each core has a process already; and files in order, as the longest ones hold few tests: sorted by
+# number of tests they would come last, one core idle.
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 # The vLLM backend with the real engine, on a CPU.
 test-vllm: $(VLLM_VENV)/.installed

@@ -1,13 +1,14 @@
-"""Tokens a second of the model backends, in turn: ``python -m benchmarks.backends MODEL [SAMPLES]``.
+"""Tokens a second of model backends, in turn: ``python -m benchmarks.backends MODEL [SAMPLES] [--served URL NAME]``.
 
-MODEL is a folder or a .gguf file. Needs vLLM beside transformers (`make test-vllm` makes such an environment). A busy
-machine is told by its load, and by the tokens a second of processor time, which neighbours change less.
+MODEL is a folder or a .gguf file. Needs vLLM beside transformers (`make test-vllm` makes such an environment). With
+``--served``, the completions of a ``vllm serve`` of the same folder as well. A busy machine is told by its load, and by
+the tokens a second of processor time, which neighbours change less (of a server it counts the asking side alone).
 """
 
 from __future__ import annotations
 
+import argparse
 import os
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -21,6 +22,7 @@ from auditkit.records import Sampler, SamplingRequest
 from auditkit.registry import plugin_class
 
 ROUNDS, NEW_TOKENS = 3, 64
+SERVED = "openai_compatible"
 SECTIONS: dict[str, dict[str, Any]] = {
     "transformers": {"device": "cpu", "dtype": "float32", "batch_size": 256},
     "vllm": {"dtype": "float32", "kv_cache_gib": 1},
@@ -64,27 +66,39 @@ def measured(models: dict[str, LanguageModel], samples: int) -> Iterator[str]:
     for work in (sampled, read, moments):
         for number in range(ROUNDS + 1):
             for name, model in models.items():
+                if name == SERVED and work is not sampled:
+                    continue
                 wall, processor = time.perf_counter(), processor_seconds(model)
                 tokens = work(model, samples, number)
                 wall, processor = time.perf_counter() - wall, processor_seconds(model) - processor
                 if number:
                     rates = f"{tokens / wall:9.0f} tokens/s {tokens / processor:9.0f} a processor second"
-                    yield f"{work.__name__:8} {name:12} {rates}, load {os.getloadavg()[0]:.1f}"
+                    yield f"{work.__name__:8} {name:17} {rates}, load {os.getloadavg()[0]:.1f}"
+
+
+def sections(path: str, samples: int, served: list[str] | None) -> dict[str, dict[str, Any]]:
+    """The policy sections of the backends to compare."""
+    found = {name: {"backend": name, "path": path, **section} for name, section in SECTIONS.items()}
+    if served:
+        url, name = served
+        asking = {"base_url": url, "model": name, "api": "completions", "server": "vllm", "tokenizer": path}
+        found[SERVED] = {"backend": SERVED, **asking, "n": 16, "batch_size": samples, "concurrency": 8}
+    return found
 
 
 def main() -> None:
     """Print what was measured."""
-    path, samples = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 128
+    asked = argparse.ArgumentParser(prog="python -m benchmarks.backends", description=__doc__)
+    asked.add_argument("path", metavar="MODEL")
+    asked.add_argument("samples", metavar="SAMPLES", type=int, nargs="?", default=128)
+    asked.add_argument("--served", nargs=2, metavar=("URL", "NAME"))
+    given = asked.parse_args()
     with ExitStack() as stack:
         models = {
-            name: stack.enter_context(
-                plugin_class("models", name)
-                .model_validate({"backend": name, "path": path, **section})
-                .open("candidate")
-            )
-            for name, section in SECTIONS.items()
+            name: stack.enter_context(plugin_class("models", name).model_validate(section).open("candidate"))
+            for name, section in sections(given.path, given.samples, given.served).items()
         }
-        for line in measured(models, samples):
+        for line in measured(models, given.samples):
             print(line, flush=True)
 
 
