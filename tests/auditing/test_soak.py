@@ -14,7 +14,7 @@ from auditkit.auditing.generation_columns import counted, ordinals_and_complete
 from auditkit.auditing.run_folder import RunFolder
 from auditkit.signing.verify import verify
 
-FEW, MANY = 50_000, 1_000_000
+FEW, MANY = 20_000, 1_000_000
 PEAK_MIB = 1_400
 # Of each generation the run keeps its best matches in either view as arrays, no text and no token.
 BYTES_A_GENERATION = 500

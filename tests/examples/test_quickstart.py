@@ -48,7 +48,9 @@ def audited(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, dict[
     keys = folder / "keys"
     assert _auditkit("keygen", str(keys), "--label", "DEMO").returncode == 0
     settings = ["attacks.0.samples=600", "attacks.1.samples=64", f"report.sign.certificate={keys}/certificate.pem"]
+    settings += ["report.max_findings=20"]
     fewer = [f"mitigations.{arm}.adaptive_samples=48" for arm in (0, 1)]
+    fewer += ["mitigations.0.adaptive_templates=2", "utility.records=60"]
     given = {"policy.yaml": settings + fewer, "clean.yaml": settings}
     outputs = {
         name: _auditkit(
