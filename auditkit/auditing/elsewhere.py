@@ -27,7 +27,7 @@ def workers_of(policy: Policy) -> Iterator[Cluster | None]:
     Raises:
         AuditkitError: there is no such cluster, or one of its nodes has another auditkit, or lacks a file.
     """
-    with policy.engine.running(_secrets(policy)) as cluster:
+    with policy.engine.running(policy.secret_variables) as cluster:
         if cluster:
             _check_nodes(cluster, _paths(policy, cluster))
         yield cluster
@@ -50,15 +50,6 @@ def with_engine(policy: Policy, told: str) -> Policy:
     changed = policy.model_copy(update={"engine": made})
     changed._source = policy.source
     return changed
-
-
-def _secrets(policy: Policy) -> list[str]:
-    """The variables that hold the driver's keys, those of services included: no worker needs to see them."""
-    sign = policy.report.sign
-    asking = (policy.models.candidate, policy.models.base, policy.scoring.embedder)
-    named = [policy.report.secret, None if isinstance(sign, str) else sign.key]
-    named += [getattr(one, "api_key", None) for one in asking]
-    return [name.removeprefix("env:") for name in named if name]
 
 
 def _paths(policy: Policy, cluster: Cluster) -> dict[str, str]:

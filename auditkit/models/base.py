@@ -13,6 +13,8 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
+from pydantic import PrivateAttr
+
 from auditkit.errors import ModelError
 from auditkit.records import Attacker, Generation, ModelIdentity, Prefix, Sampler, SamplingRequest, TurnFormat
 from auditkit.registry import Plugin
@@ -251,6 +253,12 @@ class ModelBackend(Plugin, ABC):
 
     backend: str
     batch_size: int = 256
+
+    _hidden: tuple[str, ...] = PrivateAttr(default=())  # environment variables that no process of a model's is told
+
+    def hide(self, variables: Sequence[str]) -> None:
+        """Keep these environment variables from the processes that its models run in; for whoever holds secrets."""
+        self._hidden = tuple(variables)
 
     @abstractmethod
     def preflight(self, role: str) -> ModelPreflight:

@@ -111,7 +111,7 @@ class VllmBackend(LocalBackend):
         from auditkit.models.vllm_engine import Settings
 
         cache = None if self.kv_cache_gib is None else int(self.kv_cache_gib * GIB)
-        return Settings(self._arguments(folder), self.adapter or "", cache, self.enforce_eager)
+        return Settings(self._arguments(folder), self.adapter or "", cache, self.enforce_eager, self._hidden)
 
     def _arguments(self, folder: Path) -> dict[str, Any]:
         """What ``vllm.LLM`` is told whatever the machine. Nothing may change the declared sampler."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 from multiprocessing.connection import Pipe
@@ -11,11 +12,14 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from auditkit import load_policy
 from auditkit.errors import MissingExtraError, ModelError, RunError
 from auditkit.models.vllm_backend import VllmBackend
 from auditkit.models.vllm_engine import Process, environment
+from auditkit.policy.schema import Policy
 from auditkit.registry import plugin_class
 
+from ..auditing.scripted_project import rows, said, write_project
 from . import tiny
 
 
@@ -107,6 +111,24 @@ def test_the_engine_is_told_no_secret_and_talks_to_nobody(monkeypatch: pytest.Mo
     found = environment(0, 1, 1)
     assert "secret" not in found.values()
     assert (found["VLLM_NO_USAGE_STATS"], found["HF_HUB_OFFLINE"]) == ("1", "1")
+
+
+def test_the_engine_is_told_no_variable_that_the_policy_names_as_secret(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folder: Path
+) -> None:
+    served = {"backend": "openai_compatible", "base_url": "https://x.example/v1", "model": "m", "api": "completions"}
+    models = {"candidate": {"backend": "vllm", "path": str(folder)}, "base": {**served, "api_key": "env:THEIR_KEY"}}
+    report = {"formats": ["json"], "sign": "none", "secret": "env:IDS_KEY"}
+    settings = load_policy(write_project(tmp_path, said(rows(4, 1)))).model_dump(mode="json")
+    candidate = Policy.model_validate({**settings, "models": models, "report": report}).models.candidate
+    monkeypatch.setenv("THEIR_KEY", "secret")
+    monkeypatch.setenv("IDS_KEY", "secret")
+    monkeypatch.setenv("OTHER", "public")
+    for one in (candidate, candidate.with_weights(folder), pickle.loads(pickle.dumps(candidate))):
+        assert isinstance(one, VllmBackend)
+        told = environment(0, 1, 1, one._settings(folder).hidden)
+        assert "secret" not in told.values()
+        assert told["OTHER"] == "public"
 
 
 def test_an_engine_that_is_gone_ends_the_run_and_not_only_an_arm_of_it() -> None:
