@@ -1,0 +1,44 @@
+"""Sampling by workers: whole audits on a cluster without processes, and what the driver reads of the model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from auditkit import audit, load_policy
+from auditkit.models.scripted import ScriptedBackend
+
+from ..engines.inline import InlineEngine
+from ..engines.runs import project
+
+
+def audit_elsewhere(policy: Path) -> None:
+    """An audit whose work is done by workers."""
+    loaded = load_policy(policy)
+    elsewhere = loaded.model_copy(update={"engine": InlineEngine(kind="local")})
+    elsewhere._source = loaded._source
+    audit(elsewhere, policy.parent / "reports")
+
+
+def attacks(count: int) -> list[dict[str, Any]]:
+    return [
+        {"kind": "template_prefix", "name": f"a{seed}", "samples": 20, "max_new_tokens": 400, "seed": seed}
+        for seed in range(count)
+    ]
+
+
+def test_weights_are_read_no_oftener_for_more_attacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    preflight = ScriptedBackend.preflight
+
+    def counted(self: ScriptedBackend, role: str) -> Any:
+        read.append(role)
+        return preflight(self, role)
+
+    monkeypatch.setattr(ScriptedBackend, "preflight", counted)
+    for place, count in enumerate((1, 3)):
+        policy = project(tmp_path / f"{count}", {"kind": "local"}, attacks=attacks(count))
+        audit_elsewhere(policy)
+        assert len(read) == place + 1
