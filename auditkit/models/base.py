@@ -12,7 +12,6 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-
 from pydantic import PrivateAttr
 
 from auditkit.errors import ModelError
