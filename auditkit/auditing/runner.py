@@ -20,6 +20,7 @@ from auditkit.auditing.check_arms import check_arms
 from auditkit.auditing.context import Context
 from auditkit.auditing.elsewhere import with_engine, workers_of
 from auditkit.auditing.embedding import embedding_info
+from auditkit.auditing.engine_checks import check_engine, tell_of_idle
 from auditkit.auditing.events import EventLog, now
 from auditkit.auditing.generate import generate
 from auditkit.auditing.history import registration_files
@@ -108,6 +109,7 @@ def start(policy: Policy, out: Path, progress: Progress) -> Result:
     files = {"policy.lock.yaml": state.lock.encode(), STATE_FILE: state.model_dump_json(indent=1).encode()}
     files |= {**waivers, **registration}
     with workers_of(policy) as workers:
+        tell_of_idle(policy, workers, progress)
         run = run_folder.create(out, policy.name, files)
         progress.note(f"run folder {run.path}")
         return _execute(_Prepared(policy, state, datasets, secret, workers), run, clock, progress)
@@ -137,6 +139,7 @@ def resume(path: Path, progress: Progress, engine: str = "", more: More = NO_MOR
         datasets = prepare(policy, secret, progress)
         state.check_unchanged(_identify(policy, progress), datasets)
     with workers_of(policy) as workers:
+        tell_of_idle(policy, workers, progress)
         return _execute(_Prepared(policy, state, datasets, secret, workers), run, clock, progress, more)
 
 
@@ -147,6 +150,7 @@ def _refuse_early(policy: Policy) -> bytes:
     policy.engine.ready()
     signing_keys(policy)
     check_arms(policy)
+    check_engine(policy)
     refuse_sending(policy)
     return project_secret(policy)
 

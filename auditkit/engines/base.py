@@ -77,6 +77,10 @@ class Cluster(ABC):
             AuditkitError: a node cannot run this package.
         """
 
+    def gpus(self) -> float:
+        """GPUs of all nodes together."""
+        return 0
+
     @abstractmethod
     def provenance(self) -> dict[str, Any]:
         """What the report says of it: versions and numbers, no names or addresses."""

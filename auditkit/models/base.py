@@ -284,6 +284,11 @@ class ModelBackend(Plugin, ABC):
         return "open_weights"
 
     @property
+    def devices(self) -> int:
+        """GPUs that one open model is spread over, where it runs on any."""
+        return 1
+
+    @property
     def external(self) -> bool:
         """Whether what the model is asked leaves this machine."""
         return False

@@ -68,6 +68,10 @@ class VllmBackend(LocalBackend):
             )
         return self
 
+    @property
+    def devices(self) -> int:
+        return self.tensor_parallel_size * self.data_parallel_size
+
     def resolved(self, folder: Path) -> Self:
         found = super().resolved(folder)
         adapter = self.adapter and str((folder / Path(self.adapter).expanduser()).resolve())
