@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
+from auditkit.auditing.elsewhere import kept_here
 from auditkit.auditing.policy_lines import problem_at
 from auditkit.auditing.progress import Progress
 from auditkit.engines.base import Cluster, Stage
-from auditkit.engines.ray_engine import RayEngine, Workers
+from auditkit.engines.ray_engine import Place, RayEngine, Workers
 from auditkit.errors import AuditkitError, PolicyError, Problem
 from auditkit.policy.schema import Policy
 
@@ -88,7 +89,6 @@ def _workers(policy: Policy) -> dict[Stage, Workers]:
     engine = policy.engine
     if not isinstance(engine, RayEngine):
         return {}
-    served, sent = policy.models.candidate.one_process, policy.scoring.embedder.external
-    alone = {stage for stage, here in (("generate", served), ("embed", sent)) if here}
-    places = {stage: engine.place(stage) for stage in get_args(Stage) if stage not in alone}
+    here = kept_here(policy)
+    places: dict[Stage, Place] = {stage: engine.place(stage) for stage in get_args(Stage) if stage not in here}
     return {stage: place for stage, place in places.items() if isinstance(place, Workers)}

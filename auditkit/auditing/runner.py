@@ -18,7 +18,7 @@ from auditkit.auditing.blinding import blind
 from auditkit.auditing.bookkeeping import closed, entered, settled
 from auditkit.auditing.check_arms import check_arms
 from auditkit.auditing.context import Context
-from auditkit.auditing.elsewhere import with_engine, workers_of
+from auditkit.auditing.elsewhere import engine_told, with_engine, workers_of
 from auditkit.auditing.embedding import embedding_info
 from auditkit.auditing.engine_checks import check_engine, tell_of_idle
 from auditkit.auditing.events import EventLog, now
@@ -179,7 +179,7 @@ def _execute(
             refuse_sending(context.policy)
             with entered(context):
                 if prepared.workers:
-                    log.append("engine", **prepared.workers.provenance())
+                    log.append("engine", **engine_told(prepared.policy, prepared.workers))
                 raise_budget(log, *more)
                 result = _staged(metered(context), clock)
         closed(run, result.report)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ from auditkit import audit, load_policy
 from auditkit.models.scripted import ScriptedBackend
 
 from ..engines.inline import InlineEngine
-from ..engines.runs import project
+from ..engines.runs import folder_of, project
+from ..models.remote.openai_server import MODEL, openai_server
+from .scripted_project import rows, said
 
 
 def audit_elsewhere(policy: Path) -> None:
@@ -42,3 +45,13 @@ def test_weights_are_read_no_oftener_for_more_attacks(tmp_path: Path, monkeypatc
         policy = project(tmp_path / f"{count}", {"kind": "local"}, attacks=attacks(count))
         audit_elsewhere(policy)
         assert len(read) == place + 1
+
+
+def test_a_served_model_is_asked_by_the_driver_and_the_run_says_so(tmp_path: Path) -> None:
+    with openai_server([(line["user"], line["assistant"]) for line in said(rows(4, 1))]) as server:
+        candidate = {"backend": "openai_compatible", "base_url": server.url, "model": MODEL, "api": "chat"}
+        asking = [{"kind": "chat_messages", "samples": 8, "messages": ["Recite."]}]
+        policy = project(tmp_path / "run", {"kind": "local"}, models={"candidate": candidate}, attacks=asking)
+        audit_elsewhere(policy)
+    [engine] = json.loads((folder_of(policy) / "audit.json").read_bytes())["provenance"]["engines"]
+    assert engine == {"kind": "inline", "generate": "driver"}
