@@ -75,6 +75,7 @@ class Calls:
         """Send nothing more. What is under way is waited for: it is still to be counted, while the run is locked."""
         self._stopped.set()
         self._pool.shutdown(wait=True, cancel_futures=True)
+        self._meter.tell()
 
     def _stop(self, under_way: Sequence[Future[T]]) -> None:
         self._stopped.set()
