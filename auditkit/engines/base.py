@@ -48,7 +48,7 @@ class Cluster(ABC):
 
     @abstractmethod
     def texts_a_unit(self) -> int:
-        """Texts, or vectors, that are worth one unit."""
+        """Texts, or vectors, that are worth one unit of a search."""
 
     @abstractmethod
     def rows_a_shard(self) -> int:

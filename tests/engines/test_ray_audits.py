@@ -19,6 +19,7 @@ from auditkit import audit, load_policy
 from auditkit.errors import AuditkitError
 from auditkit.models.scripted import ScriptedBackend
 from auditkit.report.json_format import load
+from auditkit.scoring.embedders.wordllama_embedder import DefaultEmbedder
 from tests.auditing.parts import kept_parts
 
 from ..models.tiny import reciting_model, save
@@ -41,6 +42,7 @@ def _parts(folder: Path) -> int:
 def test_every_stage_elsewhere_gives_the_same_report(
     nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(DefaultEmbedder, "texts_a_call", 64)
     local = run(project(tmp_path / "local", {"kind": "local"}, **QUESTIONS))
 
     def refuse(*_: object) -> None:
