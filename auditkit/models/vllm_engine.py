@@ -214,8 +214,9 @@ class Engine:
 
     def _answers(self, orders: Sequence[Writing | Reading], guard: TokenGuard | None) -> list[Any]:
         busy = list(zip(self.processes, orders, strict=False))
+        for process, _ in busy:
+            process.hold(guard)  # by all, before any is given an order: one that cannot leaves no answer behind
         for process, order in busy:
-            process.hold(guard)
             process.send(order)
         answers = [process.answer() for process, _ in busy]  # all of them: none is left for the next order
         if failures := [answer for answer in answers if isinstance(answer, AuditkitError)]:

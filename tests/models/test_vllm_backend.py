@@ -5,6 +5,8 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+import threading
+from contextlib import suppress
 from multiprocessing.connection import Pipe
 from pathlib import Path
 from typing import Any
@@ -14,9 +16,12 @@ from pydantic import ValidationError
 
 from auditkit import load_policy
 from auditkit.errors import MissingExtraError, ModelError, RunError
+from auditkit.models.base import TokenGuard
+from auditkit.models.bulk_sampling import Wanted
 from auditkit.models.vllm_backend import VllmBackend
-from auditkit.models.vllm_engine import Process, environment
+from auditkit.models.vllm_engine import Engine, Failed, Process, Writing, environment
 from auditkit.policy.schema import Policy
+from auditkit.records import Sampler
 from auditkit.registry import plugin_class
 
 from ..auditing.scripted_project import rows, said, write_project
@@ -139,6 +144,48 @@ def test_an_engine_that_is_gone_ends_the_run_and_not_only_an_arm_of_it() -> None
     with pytest.raises(RunError, match=r"ended by itself \(exit status 7\)") as caught:
         Process(child, ours).receive()
     assert "memory" in caught.value.hint
+
+
+class Nothing(TokenGuard):
+    """Forbids nothing."""
+
+    window = 1
+
+    def forbid(self, history: Any, logits: Any) -> None:
+        """Let it be."""
+
+
+def answering(number: int, *, refuses: int = 0) -> Process:
+    """A process that writes its own number, and cannot take a guard so many times."""
+    ours, theirs = Pipe()
+
+    def serve() -> None:
+        left = refuses
+        with suppress(EOFError):
+            while True:
+                order = theirs.recv()
+                if isinstance(order, Writing):
+                    theirs.send([[(number, one.seed)] * one.copies for one in order.wanted])
+                else:
+                    theirs.send(Failed("ValueError", "no guard of this kind") if left else True)
+                    left = max(0, left - 1)
+
+    threading.Thread(target=serve, daemon=True).start()
+    return Process(subprocess.Popen([sys.executable, "-c", "pass"]), ours)
+
+
+def test_a_guard_that_one_copy_cannot_take_leaves_no_answer_behind() -> None:
+    engine = object.__new__(Engine)  # of processes without a model
+    engine.processes = [answering(1), answering(2, refuses=1)]
+    wanted = [Wanted((5,), 3, seed) for seed in (7, 8)]
+    guard = Nothing()
+    try:
+        with pytest.raises(ModelError, match="no guard of this kind"):
+            engine.write(wanted, Sampler(), (), guard)
+        assert engine.write(wanted[1:], Sampler(), ()) == [[(1, 8)]]
+        assert engine.write(wanted, Sampler(), (), guard) == [[(1, 7)], [(2, 8)]]
+    finally:
+        engine.close()
 
 
 def test_copies_have_devices_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
