@@ -35,8 +35,11 @@ def workers_of(policy: Policy) -> Iterator[Cluster | None]:
 
 def kept_here(policy: Policy) -> frozenset[Stage]:
     """Stages that this process does whatever the engine: what somebody else's machine serves has one asker."""
-    served = ("generate", policy.models.candidate.one_process), ("embed", policy.scoring.embedder.external)
-    return frozenset[Stage](stage for stage, here in served if here)
+    served: dict[Stage, bool] = {
+        "generate": policy.models.candidate.one_process,
+        "embed": policy.scoring.embedder.external,
+    }
+    return frozenset(stage for stage, here in served.items() if here)
 
 
 def engine_told(policy: Policy, workers: Cluster) -> dict[str, Any]:

@@ -126,22 +126,16 @@ def resume(path: Path, progress: Progress, engine: str = "", more: More = NO_MOR
         AuditkitError: no run there, or the model or data changed since it began.
     """
     run = run_folder.existing(path)
-    if run.finished:
-        return _read_only(run, progress)
     with run.exclusive():
-        if run.finished:  # by another process, until a moment ago
-            return _read_only(run, progress)
+        if run.finished:
+            progress.note("this run is finished; nothing is left to do")
+            return Result(settled(run, load_report(run)), run.path, read_only=True)
         clock = StageClock()
         with telling(run, resumed=True) as status, clock.stage("prepare"):
             prepared = _as_begun(run, engine, Both(progress, status))
         with workers_of(prepared.policy) as workers:
             tell_of_idle(prepared.policy, workers, progress)
             return _execute(replace(prepared, workers=workers), run, clock, progress, more)
-
-
-def _read_only(run: RunFolder, progress: Progress) -> Result:
-    progress.note("this run is finished; nothing is left to do")
-    return Result(settled(run, load_report(run)), run.path, read_only=True)
 
 
 def _as_begun(run: RunFolder, engine: str, progress: Progress) -> _Prepared:

@@ -60,7 +60,7 @@ class RayCluster(Cluster):
         return everywhere(ask)
 
     def gpus(self) -> float:
-        return sum(node["Resources"].get("GPU", 0.0) for node in alive())
+        return float(sum(node["Resources"].get("GPU", 0.0) for node in alive()))
 
     def provenance(self) -> dict[str, Any]:
         import ray

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
-from urllib.request import getproxies_environment, proxy_bypass_environment
+from urllib.request import getproxies, proxy_bypass
 
 from auditkit.remote.address import is_loopback
 
@@ -59,7 +59,7 @@ def transport_settings(seconds: float, address: str, *, most_bytes: int = MOST_B
         def close(self) -> None:
             self._inner.close()
 
-    direct = is_loopback(address) or proxy_bypass_environment(urlsplit(address).netloc)
+    direct = is_loopback(address) or proxy_bypass(urlsplit(address).netloc)
     return {
         "transport": Bounded(),
         "mounts": {} if direct else _proxies(Bounded),
@@ -71,5 +71,5 @@ def transport_settings(seconds: float, address: str, *, most_bytes: int = MOST_B
 
 def _proxies(transport: Any) -> dict[str, Any]:
     """The environment's proxies, through bounded transports too."""
-    found = getproxies_environment()
+    found = getproxies()
     return {f"{scheme}://": transport(proxy=found[scheme]) for scheme in ("http", "https") if found.get(scheme)}

@@ -250,21 +250,21 @@ def test_a_run_that_reads_its_data_again_to_go_on_works(tmp_path: Path, monkeypa
             yield SimpleNamespace(advance=self.ask)
 
         def ask(self, *_: int) -> None:
-            told = status_of(run)
+            told = status_of(begun)
             seen.append((told.state, told.stage.name if told.stage else "", told.resumed))
 
     policy = load_policy(write_project(tmp_path / "project", policy_data()))
     with monkeypatch.context() as patched, pytest.raises(RunError):
         patched.setattr(runner, "generate", interrupt)
         runner.start(policy, tmp_path / "out", Silent())
-    [run] = (path for path in (tmp_path / "out").iterdir() if path.is_dir())
-    assert found(run)["state"] == "interrupted"
+    [begun] = (path for path in (tmp_path / "out").iterdir() if path.is_dir())
+    assert found(begun)["state"] == "interrupted"
     with monkeypatch.context() as patched, pytest.raises(RunError):
         patched.setattr(runner, "generate", interrupt)
-        runner.resume(run, Asking())
+        runner.resume(begun, Asking())
     assert ("running", "read sft and its controls", True) in seen
     assert ("running", "read models", True) in seen
-    assert found(run)["state"] == "interrupted"
+    assert found(begun)["state"] == "interrupted"
 
 
 @pytest.mark.slow
