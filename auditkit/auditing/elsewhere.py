@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from auditkit.auditing.provenance import code_sha256
-from auditkit.engines.base import Cluster
+from auditkit.engines.base import Cluster, Stage
 from auditkit.errors import AuditkitError
 from auditkit.policy.schema import Policy
 from auditkit.registry import Plugin, plugin_class
@@ -27,10 +27,24 @@ def workers_of(policy: Policy) -> Iterator[Cluster | None]:
     Raises:
         AuditkitError: there is no such cluster, or one of its nodes has another auditkit, or lacks a file.
     """
-    with policy.engine.running(_secrets(policy)) as cluster:
+    with policy.engine.running(policy.secret_variables) as cluster:
         if cluster:
             _check_nodes(cluster, _paths(policy, cluster))
         yield cluster
+
+
+def kept_here(policy: Policy) -> frozenset[Stage]:
+    """Stages that this process does whatever the engine: what somebody else's machine serves has one asker."""
+    served: dict[Stage, bool] = {
+        "generate": policy.models.candidate.one_process,
+        "embed": policy.scoring.embedder.external,
+    }
+    return frozenset(stage for stage, here in served.items() if here)
+
+
+def engine_told(policy: Policy, workers: Cluster) -> dict[str, Any]:
+    """The engine as the event log and the report name it: who does what in this run."""
+    return {**workers.provenance(), **dict.fromkeys(kept_here(policy), "driver")}
 
 
 def with_engine(policy: Policy, told: str) -> Policy:
@@ -52,23 +66,11 @@ def with_engine(policy: Policy, told: str) -> Policy:
     return changed
 
 
-def _secrets(policy: Policy) -> list[str]:
-    """The variables that hold the driver's keys, those of services included: no worker needs to see them."""
-    sign = policy.report.sign
-    asking = (policy.models.candidate, policy.models.base, policy.scoring.embedder)
-    named = [policy.report.secret, None if isinstance(sign, str) else sign.key]
-    named += [getattr(one, "api_key", None) for one in asking]
-    return [name.removeprefix("env:") for name in named if name]
-
-
 def _paths(policy: Policy, cluster: Cluster) -> dict[str, str]:
     """Files and folders that workers open, and the stage that would have to be the driver's without them."""
-    found: dict[str, str] = {}
-    if cluster.takes("generate"):
-        found |= dict.fromkeys(files_of(policy.models.candidate), "generate")
-    if cluster.takes("embed"):
-        found |= dict.fromkeys(files_of(policy.scoring.embedder), "embed")
-    return found
+    sections: dict[Stage, Plugin] = {"generate": policy.models.candidate, "embed": policy.scoring.embedder}
+    asked = {stage: section for stage, section in sections.items() if stage not in kept_here(policy)}
+    return {file: stage for stage, section in asked.items() if cluster.takes(stage) for file in files_of(section)}
 
 
 def files_of(section: Plugin) -> tuple[str, ...]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-
-import numpy as np
 
 from auditkit.engines.base import Cluster, Work
 from auditkit.scoring.base import Embedder, TextRefusedError, Vectors
@@ -13,6 +11,7 @@ from auditkit.scoring.embedders.embedding import Cache, TextEmbedding
 
 CHARACTERS_AHEAD = 1 << 26  # of one pipeline; so many characters of texts stay in the driver's memory at most,
 OF_A_TEXT = 256  # each text counted as so many more, for its vector stays there too
+Call = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -26,18 +25,18 @@ class _Embedded:
 
 @dataclass(frozen=True)
 class _Embedding(Work):
-    """The policy's embedder, opened by each worker when it is first used."""
+    """The policy's embedder, opened by each worker when it is first used. A unit is one call of it."""
 
     embedder: Embedder
 
-    def opened(self) -> Callable[[list[str]], _Embedded]:
+    def opened(self) -> Callable[[Call], _Embedded]:
         self.embedder.ready()
         return self._embedded
 
-    def told(self, unit: list[str]) -> str:
+    def told(self, unit: Call) -> str:
         return f"{len(unit)} texts to embed"
 
-    def _embedded(self, unit: list[str]) -> _Embedded:
+    def _embedded(self, unit: Call) -> _Embedded:
         try:
             return _Embedded(self.embedder.embed(unit))
         except TextRefusedError as error:
@@ -46,86 +45,78 @@ class _Embedding(Work):
 
 @dataclass
 class _Ahead:
-    """What is known of texts that nobody has asked for yet."""
+    """What workers have made of calls that nobody has asked for yet.
 
-    rows: dict[str, Vectors] = field(default_factory=dict)
-    refused: dict[str, str] = field(default_factory=dict)
+    ``waiting``: their texts, which are in the cache already, and are new all the same until they are asked for.
+    """
 
-    def __contains__(self, text: str) -> bool:
-        return text in self.rows or text in self.refused
+    calls: dict[Call, _Embedded] = field(default_factory=dict)
+    waiting: set[str] = field(default_factory=set)
 
 
 class FarEmbedding(TextEmbedding):
     """An embedder that workers run on batches told ahead; what comes alone, or from nowhere, is embedded here.
 
-    Vectors are cached when they arrive, so that a run that is killed loses what is under way. Each worker is called
-    with the texts that one call here would have had, so that vectors do not hang on who made them.
+    Vectors are cached when they arrive, so that a run that is killed loses what is under way. Models in float32 round
+    by the shape of a batch, so each worker is given the very calls that an embedder here would have had, whatever the
+    engine's units, and with a cache or without: vectors do not hang on who made them.
     """
 
     def __init__(self, embedder: Embedder, cache: Cache | None, workers: Cluster) -> None:
         super().__init__(embedder, cache)
         self._workers = workers
-        self._ready = _Ahead()
+        self._ahead = _Ahead()
 
     def ahead(self, batches: Iterable[list[str]]) -> Iterator[list[str]]:
         for window in _windows(batches):
-            self._ready = _Ahead()
+            self._ahead = _Ahead()
             self._begin(window)
             yield from window
-        self._ready = _Ahead()
+        self._ahead = _Ahead()
 
     def _begin(self, window: list[list[str]]) -> None:
         """Have the window's new texts embedded; a single call is not worth a worker's start."""
-        units = list(self._units(window))
-        if len(units) < 2:
+        calls = list(dict.fromkeys(self._calls(window)))
+        if len(calls) < 2:
             return
-        for position, made in self._workers.map("embed", _Embedding(self.embedder), units):
-            texts = units[position]
-            refused = {texts[at]: made.reason for at in made.refused}
-            kept = [at for at, text in enumerate(texts) if text not in refused]
+        for position, made in self._workers.map("embed", _Embedding(self.embedder), calls):
+            call = calls[position]
+            self._ahead.calls[call] = made
+            kept = [at for at in range(len(call)) if at not in made.refused]
             if self._cache and kept:
-                self._cache.put([self._cache.key(texts[at]) for at in kept], made.rows[kept])
-            self._ready.rows.update((texts[at], made.rows[at]) for at in kept)
-            self._ready.refused.update(refused)
+                self._cache.put([self._cache.key(call[at]) for at in kept], made.rows[kept])
+                self._ahead.waiting.update(call[at] for at in kept)
 
-    def _units(self, window: list[list[str]]) -> Iterator[list[str]]:
-        size = min(self.embedder.texts_a_call, self._workers.texts_a_unit())
+    def _calls(self, window: list[list[str]]) -> Iterator[Call]:
+        """As ``embed`` will make them. With a cache, a text is new only once."""
+        size = self.embedder.texts_a_call
         seen: set[str] = set()
         for batch in window:
             distinct = [text for text in dict.fromkeys(batch) if text and text not in seen]
             known = super()._known(distinct)
             new = [text for text in distinct if text not in known]
-            seen.update(new)
-            yield from (new[start : start + size] for start in range(0, len(new), size))
+            if self._cache:
+                seen.update(new)
+            yield from (tuple(new[start : start + size]) for start in range(0, len(new), size))
 
     def _known(self, distinct: list[str]) -> dict[str, Vectors]:
-        """What workers have just embedded is in the cache as well, and still counts as embedded now."""
-        return super()._known([text for text in distinct if text not in self._ready])
+        return super()._known([text for text in distinct if text not in self._ahead.waiting])
 
     def _called(self, texts: list[str]) -> Vectors:
-        if not all(text in self._ready for text in texts):
+        made = self._ahead.calls.get(tuple(texts))
+        if made is None:
             return super()._called(texts)
-        refused = [at for at, text in enumerate(texts) if text in self._ready.refused]
-        rows = self._rows(texts)
-        if refused:
-            raise TextRefusedError(refused, rows, self._ready.refused[texts[refused[0]]])
-        return rows
-
-    def _rows(self, texts: Sequence[str]) -> Vectors:
-        known = self._ready.rows
-        width = len(next(iter(known.values()))) if known else self.embedder.embed([""]).shape[1]
-        return np.stack([known.get(text, np.zeros(width, np.float32)) for text in texts])
+        if made.refused:
+            raise TextRefusedError(list(made.refused), made.rows, made.reason)
+        return made.rows
 
     def _keep(self, texts: list[str], rows: Vectors) -> None:
-        """Counted; and kept where it was not when it arrived. With a cache, a text is new only once."""
-        ready = [text for text in texts if text in self._ready.rows]
-        if len(ready) < len(texts) or not self._cache:
-            super()._keep(texts, rows)
-        else:
+        """Counted; and kept where it was not when it arrived."""
+        if self._ahead.waiting.issuperset(texts):
             self._count(texts)
-        if self._cache:
-            for text in ready:
-                del self._ready.rows[text]
+        else:
+            super()._keep(texts, rows)
+        self._ahead.waiting.difference_update(texts)
 
 
 def _windows(batches: Iterable[list[str]]) -> Iterator[list[list[str]]]:

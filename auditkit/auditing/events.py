@@ -8,12 +8,15 @@ from __future__ import annotations
 import errno
 import json
 import os
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from auditkit.files import FILE_MODE, storage_errors
 from auditkit.signing.event_chain import GENESIS, line_digest
+
+END_BYTES = 1 << 16  # of a log are read where only its end is asked for; more where a line is longer
 
 
 def now() -> str:
@@ -61,23 +64,37 @@ class EventLog:
         return len(self.recorded(event))
 
     def recorded(self, event: str) -> list[dict[str, Any]]:
-        """The facts of every event of this name, in order."""
-        return [found for line in self._lines() if (found := json.loads(line))["event"] == event]
+        """The facts of every event of this name, in order. Lines of others are passed over unparsed."""
+        named = f'"event": {json.dumps(event)}'.encode()
+        return [found for line in self._lines() if named in line and (found := json.loads(line))["event"] == event]
 
-    def _lines(self) -> list[bytes]:
-        return self.path.read_bytes().splitlines() if self.path.exists() else []
+    def _lines(self) -> Iterator[bytes]:
+        if self.path.exists():
+            with self.path.open("rb") as stream:
+                yield from stream
 
     def _last_digest(self) -> str:
-        lines = self._lines()
-        return line_digest(lines[-1]) if lines else GENESIS
+        last = self._end()[:-1].rpartition(b"\n")[2]
+        return line_digest(last) if last else GENESIS
 
     def _drop_torn_line(self) -> int:
         """Cut what follows the last newline; the number of bytes cut."""
-        if not self.path.exists():
-            return 0
-        content = self.path.read_bytes()
-        whole = content[: content.rfind(b"\n") + 1]
-        if len(whole) < len(content):
+        end = self._end()
+        torn = len(end) - end.rfind(b"\n") - 1
+        if torn:
             with storage_errors(self.path), self.path.open("r+b") as stream:
-                stream.truncate(len(whole))
-        return len(content) - len(whole)
+                stream.truncate(self.path.stat().st_size - torn)
+        return torn
+
+    def _end(self) -> bytes:
+        """The last bytes of the log, with a whole line among them where there is one."""
+        size = self.path.stat().st_size if self.path.exists() else 0
+        length = min(size, END_BYTES)
+        while size:
+            with self.path.open("rb") as stream:
+                stream.seek(size - length)
+                found = stream.read(length)
+            if length == size or found.count(b"\n") >= 2:
+                return found
+            length = min(size, 2 * length)
+        return b""

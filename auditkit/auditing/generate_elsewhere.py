@@ -6,9 +6,8 @@ import json
 import platform
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Self
 
 from auditkit.attacks.base import Attack
 from auditkit.auditing.context import Context
@@ -32,18 +31,6 @@ class _ModelWork(Work):
     backend: ModelBackend
     sha256: str
     files: tuple[str, ...]
-
-    @classmethod
-    def of(cls, backend: ModelBackend, *more: Any) -> Self:
-        """Of the weights that stand in the driver's files: nothing is loaded here.
-
-        Raises:
-            ModelError: they are not there.
-        """
-        identity = backend.preflight("candidate").identity
-        if identity is None:
-            raise ModelError("the candidate model is not on this machine", "fetch it first: auditkit check POLICY")
-        return cls(backend, identity.sha256, files_of(backend), *more)
 
     def model(self) -> LanguageModel:
         """The model, opened in this worker.
@@ -91,23 +78,42 @@ class SamplesElsewhere:
     """As ``SamplesHere``, by workers; in whatever order they are done."""
 
     def __init__(self, context: Context, backend: ModelBackend, attacks: Sequence[Attack], workers: Cluster) -> None:
-        self._work, self._workers, self._attacks = context.run.work, workers, attacks
+        self._context, self._workers, self._attacks = context, workers, attacks
         self._backend = backend
 
     def prefixes(self, attack: Attack) -> list[Prefix]:
         """The literal prefixes of an attack on this model; those of all attacks are asked for at once, and kept."""
         if not self._path(attack).exists():
             asked = [one for one in self._attacks if not self._path(one).exists()]
-            for position, found in self._workers.map("generate", _Prefixes.of(self._backend), asked):
+            for position, found in self._workers.map("generate", _Prefixes(*self._weights), asked):
                 write_bytes(self._path(asked[position]), json.dumps([asdict(prefix) for prefix in found]).encode())
         return [_prefix(told) for told in json.loads(self._path(attack).read_bytes())]
 
     def drawn(self, attack: Attack, requests: Sequence[SamplingRequest]) -> Iterator[tuple[int, list[Generation]]]:
         """(position of the request, its samples), each once."""
-        yield from self._workers.map("generate", _Sampling.of(self._backend, attack), requests)
+        yield from self._workers.map("generate", _Sampling(*self._weights, attack), requests)
+
+    @cached_property
+    def _weights(self) -> tuple[ModelBackend, str, tuple[str, ...]]:
+        """What every work is of; nothing is loaded for it here, and large files are read once."""
+        return self._backend, _sha256(self._context, self._backend), files_of(self._backend)
 
     def _path(self, attack: Attack) -> Path:
-        return self._work / f"prefixes-{attack.label}.json"
+        return self._context.run.work / f"prefixes-{attack.label}.json"
+
+
+def _sha256(context: Context, backend: ModelBackend) -> str:
+    """Of the weights that stand in the driver's files; the candidate's own were read when the run began.
+
+    Raises:
+        ModelError: they are not there.
+    """
+    if not context.run.arm:
+        return next(model.sha256 for model in context.state.models if model.role == "candidate")
+    identity = backend.preflight("candidate").identity
+    if identity is None:
+        raise ModelError("the candidate model is not on this machine", "fetch it first: auditkit check POLICY")
+    return identity.sha256
 
 
 def _prefix(told: dict[str, object]) -> Prefix:

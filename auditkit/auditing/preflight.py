@@ -13,6 +13,7 @@ from auditkit.auditing.arms import arm_attacker
 from auditkit.auditing.calibrate import fixed_for_another
 from auditkit.auditing.check_arms import arm_problems, arm_warnings, missing_extras
 from auditkit.auditing.embedding import most_characters
+from auditkit.auditing.engine_checks import engine_facts, engine_problems, engine_warnings, gpus_seen
 from auditkit.auditing.gate_check import check_gate
 from auditkit.auditing.history import registration_fact
 from auditkit.auditing.policy_lines import problem_at
@@ -69,6 +70,7 @@ def preflight(policy: Policy, out: Path) -> Preflight:
     _waivers(policy, found)
     _gate(policy, datasets, found)
     _arms(policy, found)
+    _engine(policy, found)
     _output(policy, found)
     _scoring(policy, found)
     _needs(policy, datasets, parameters, out, found)
@@ -182,6 +184,14 @@ def _arms(policy: Policy, found: Preflight) -> None:
             found.problems.append(problem_at(policy, f"mitigations.{position}", error))
     for what, extra in missing_extras(policy):
         found.warnings.append(f"{what} is not installed: pip install 'auditkit[{extra}]'")
+
+
+def _engine(policy: Policy, found: Preflight) -> None:
+    """What its workers are given; how many GPUs other nodes have is seen when it runs."""
+    for sentence in engine_facts(policy):
+        found.tell("engine", sentence)
+    found.problems += engine_problems(policy)
+    found.warnings += engine_warnings(policy, gpus_seen(policy))
 
 
 def _waivers(policy: Policy, found: Preflight) -> None:

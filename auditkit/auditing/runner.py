@@ -18,8 +18,9 @@ from auditkit.auditing.blinding import blind
 from auditkit.auditing.bookkeeping import closed, entered, settled
 from auditkit.auditing.check_arms import check_arms
 from auditkit.auditing.context import Context
-from auditkit.auditing.elsewhere import with_engine, workers_of
+from auditkit.auditing.elsewhere import engine_told, with_engine, workers_of
 from auditkit.auditing.embedding import embedding_info
+from auditkit.auditing.engine_checks import check_engine, tell_of_idle
 from auditkit.auditing.events import EventLog, now
 from auditkit.auditing.generate import generate
 from auditkit.auditing.history import registration_files
@@ -64,7 +65,7 @@ class _Prepared:
     state: RunState
     datasets: list[PreparedDataset]
     secret: bytes
-    workers: Cluster | None
+    workers: Cluster | None = None
 
 
 @dataclass
@@ -108,9 +109,11 @@ def start(policy: Policy, out: Path, progress: Progress) -> Result:
     files = {"policy.lock.yaml": state.lock.encode(), STATE_FILE: state.model_dump_json(indent=1).encode()}
     files |= {**waivers, **registration}
     with workers_of(policy) as workers:
+        tell_of_idle(policy, workers, progress)
         run = run_folder.create(out, policy.name, files)
         progress.note(f"run folder {run.path}")
-        return _execute(_Prepared(policy, state, datasets, secret, workers), run, clock, progress)
+        with run.exclusive():
+            return _execute(_Prepared(policy, state, datasets, secret, workers), run, clock, progress)
 
 
 def resume(path: Path, progress: Progress, engine: str = "", more: More = NO_MORE) -> Result:
@@ -123,21 +126,33 @@ def resume(path: Path, progress: Progress, engine: str = "", more: More = NO_MOR
         AuditkitError: no run there, or the model or data changed since it began.
     """
     run = run_folder.existing(path)
-    if run.finished:
-        progress.note("this run is finished; nothing is left to do")
-        return Result(settled(run, load_report(run)), run.path, read_only=True)
+    with run.exclusive():
+        if run.finished:
+            progress.note("this run is finished; nothing is left to do")
+            return Result(settled(run, load_report(run)), run.path, read_only=True)
+        clock = StageClock()
+        with telling(run, resumed=True) as status, clock.stage("prepare"):
+            prepared = _as_begun(run, engine, Both(progress, status))
+        with workers_of(prepared.policy) as workers:
+            tell_of_idle(prepared.policy, workers, progress)
+            return _execute(replace(prepared, workers=workers), run, clock, progress, more)
+
+
+def _as_begun(run: RunFolder, engine: str, progress: Progress) -> _Prepared:
+    """What a run was begun with, read again and found to be the same.
+
+    Raises:
+        AuditkitError: it is not.
+    """
     try:
         state = RunState.model_validate_json((run.path / STATE_FILE).read_bytes())
     except (OSError, ValueError):
         raise AuditkitError(f"{run.path / STATE_FILE} is missing or damaged", "start a new run") from None
     policy = with_engine(state.restore_policy(), engine)
-    clock = StageClock()
-    with clock.stage("prepare"):
-        secret = _refuse_early(policy)
-        datasets = prepare(policy, secret, progress)
-        state.check_unchanged(_identify(policy, progress), datasets)
-    with workers_of(policy) as workers:
-        return _execute(_Prepared(policy, state, datasets, secret, workers), run, clock, progress, more)
+    secret = _refuse_early(policy)
+    datasets = prepare(policy, secret, progress)
+    state.check_unchanged(_identify(policy, progress), datasets)
+    return _Prepared(policy, state, datasets, secret)
 
 
 def _refuse_early(policy: Policy) -> bytes:
@@ -147,6 +162,7 @@ def _refuse_early(policy: Policy) -> bytes:
     policy.engine.ready()
     signing_keys(policy)
     check_arms(policy)
+    check_engine(policy)
     refuse_sending(policy)
     return project_secret(policy)
 
@@ -154,10 +170,8 @@ def _refuse_early(policy: Policy) -> bytes:
 def _execute(
     prepared: _Prepared, run: RunFolder, clock: StageClock, progress: Progress, more: More = NO_MORE
 ) -> Result:
-    """Every stage in turn; what an earlier process finished is taken from disk."""
-    with run.exclusive(), _interruptible(run):
-        if run.finished:  # by another process, while this one was reading the data
-            return Result(settled(run, load_report(run)), run.path, read_only=True)
+    """Every stage in turn, in a run that this process holds; what an earlier one finished is taken from disk."""
+    with _interruptible(run):
         make_folder(run.work)  # gone where an earlier process was killed between clearing up and signing
         run.drop_part_files()
         log = EventLog(run.events)
@@ -172,10 +186,9 @@ def _execute(
                 progress=Both(progress, status),
                 cluster=prepared.workers,
             )
-            refuse_sending(context.policy)
             with entered(context):
                 if prepared.workers:
-                    log.append("engine", **prepared.workers.provenance())
+                    log.append("engine", **engine_told(prepared.policy, prepared.workers))
                 raise_budget(log, *more)
                 result = _staged(metered(context), clock)
         closed(run, result.report)

@@ -1,4 +1,7 @@
-"""What a run spends on models that are only served: counted in its event log, over every process of the run."""
+"""What a run spends on models that are only served: counted in its event log, over every process of the run.
+
+Requests are told of together (see ``Meter``), so that a million of them are some thousand lines.
+"""
 
 from __future__ import annotations
 
@@ -78,6 +81,7 @@ def served_facts(context: Context, role: str) -> dict[str, Any]:
     backend = served(context.policy).get(role)
     if backend is None:
         return {}
+    backend.meter.tell()
     spent = spent_on(context.log, role)
     said = [event for event in context.log.recorded(SAID) if event["role"] == role]
     names = list(dict.fromkeys(f"{event['model']} {event['fingerprint']}".strip() for event in said))

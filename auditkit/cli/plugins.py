@@ -12,14 +12,16 @@ import click
 
 from auditkit.registry import FAMILIES, Family, kinds, plugin_class
 
-# Which extra a kind needs, and a module of it that is there once it is installed.
-EXTRAS: dict[tuple[Family, str], tuple[str, str]] = {
+# Which extra a kind needs, and the modules of it that are there once it is installed.
+EXTRAS: dict[tuple[Family, str], tuple[str, ...]] = {
     ("models", "transformers"): ("transformers", "transformers"),
     ("models", "vllm"): ("vllm", "vllm"),
+    ("models", "openai_compatible"): ("openai", "openai"),
+    ("models", "gemini"): ("gemini", "google.genai"),
     ("embedders", "sentence_transformers"): ("sentence-transformers", "sentence_transformers"),
     ("embedders", "gemini"): ("gemini", "google.genai"),
     ("indexes", "hnsw"): ("hnsw", "hnswlib"),
-    ("formats", "pdf"): ("pdf", "weasyprint"),
+    ("formats", "pdf"): ("pdf", "weasyprint", "typst"),
     ("engines", "ray"): ("ray", "ray"),
 }
 _BOUNDS = (
@@ -81,14 +83,15 @@ def _described(family: Family, kind: str) -> dict[str, Any]:
 
 
 def _missing(family: Family, kind: str) -> str | None:
-    extra, module = EXTRAS.get((family, kind), ("", ""))
-    if not extra:
-        return None
+    extra, *modules = EXTRAS.get((family, kind), ("",))
+    return None if all(map(_is_there, modules)) else f"pip install 'auditkit[{extra}]'"
+
+
+def _is_there(module: str) -> bool:
     try:
-        found = find_spec(module) is not None
-    except ModuleNotFoundError:
-        found = False
-    return None if found else f"pip install 'auditkit[{extra}]'"
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # of the package that it is in
+        return False
 
 
 def _parameter(name: str, declared: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:

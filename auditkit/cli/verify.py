@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 @click.option("--cert", type=click.Path(path_type=Path), metavar="PEM", help="The certificate of the PDF signatures.")
 @click.option("--tsa-cert", type=click.Path(path_type=Path), metavar="PEM", help="The time stamp authority's.")
 @click.option("--model", type=click.Path(path_type=Path), help="The model that must be the audited one.")
+@click.option("--adapter", type=click.Path(path_type=Path), help="The LoRA adapter that the model must wear.")
 @click.option("--policy", type=click.Path(path_type=Path), metavar="FILE", help="The policy that must be the one run.")
 @click.option(
     "--require",
@@ -45,6 +46,7 @@ def verify(
     cert: Path | None,
     tsa_cert: Path | None,
     model: Path | None,
+    adapter: Path | None,
     policy: Path | None,
     require: Required | None,
     approver: Path | None,
@@ -56,6 +58,7 @@ def verify(
     """Check a finished run: every digest, missing and extra files, signatures, event chain, and who signed what.
 
     Offline. Without --key the answer is at best "intact, signer unknown": anybody can sign with a key of their own.
+    A model that was audited with a LoRA adapter (backend: vllm) is one with it: give both, --model and --adapter.
     A pass by waivers is a pass for --require pass, and none for --require unwaived-pass. A copy of a run that holds
     its redacted files and the attestation is checked with --partial, a proof of a record too.
 
@@ -78,7 +81,7 @@ def verify(
         run,
         key,
         cert,
-        model_sha256=_identity(model, run),
+        model_sha256=_identity(run, model, adapter),
         policy_file=policy,
         require=require,
         approver=approver,
@@ -115,30 +118,36 @@ def _proof_as_text(proven: ProofCheck | None) -> Iterator[str]:
         yield from (f"  - {problem}" for problem in proven.problems)
 
 
-def _identity(model: Path | None, run: Path) -> ModelIdentity | None:
+def _identity(run: Path, model: Path | None, adapter: Path | None) -> ModelIdentity | None:
     """The digests of the model given, made in the way of the backend that the audit ran."""
     if model is None:
+        if adapter is not None:
+            raise AuditkitError("--adapter needs the model that wears it", "add --model PATH")
         return None
     if not model.exists():
         raise AuditkitError(f"{model}: there is no such model", "give the file or folder of the model that is to ship")
     backend = _audited_backend(run)
-    if backend == "transformers":
+    if backend == "transformers" and adapter is None:
         from auditkit.models.weights import identity
 
         return identity(model, "candidate", backend)
-    return _identity_by_plugin(model, backend)
+    return _identity_by_plugin(backend, model, adapter)
 
 
-def _identity_by_plugin(model: Path, backend: str) -> ModelIdentity | None:
+def _identity_by_plugin(backend: str, model: Path, adapter: Path | None) -> ModelIdentity | None:
     from pydantic import ValidationError
 
     from auditkit.registry import plugin_class
 
+    section = plugin_class("models", backend)
+    given = {"path": str(model.resolve())} | ({"adapter": str(adapter.resolve())} if adapter else {})
+    if adapter and "adapter" not in section.model_fields:
+        raise AuditkitError(f"the model was audited with {backend}, which wears no adapter", "leave --adapter out")
     try:
-        section = plugin_class("models", backend).model_validate({"backend": backend, "path": str(model.resolve())})
+        known = section.model_validate({"backend": backend, **given})
     except ValidationError:
         raise AuditkitError(f"a model of the backend {backend} is not known by a path", "leave --model out") from None
-    found: ModelIdentity | None = section.preflight("candidate").identity
+    found: ModelIdentity | None = known.preflight("candidate").identity
     return found
 
 

@@ -48,7 +48,7 @@ class Cluster(ABC):
 
     @abstractmethod
     def texts_a_unit(self) -> int:
-        """Texts, or vectors, that are worth one unit."""
+        """Texts, or vectors, that are worth one unit of a search."""
 
     @abstractmethod
     def rows_a_shard(self) -> int:
@@ -76,6 +76,10 @@ class Cluster(ABC):
         Raises:
             AuditkitError: a node cannot run this package.
         """
+
+    def gpus(self) -> float:
+        """GPUs of all nodes together."""
+        return 0
 
     @abstractmethod
     def provenance(self) -> dict[str, Any]:

@@ -59,6 +59,9 @@ class RayCluster(Cluster):
     def everywhere(self, ask: Callable[[], T]) -> dict[str, T]:
         return everywhere(ask)
 
+    def gpus(self) -> float:
+        return float(sum(node["Resources"].get("GPU", 0.0) for node in alive()))
+
     def provenance(self) -> dict[str, Any]:
         import ray
 

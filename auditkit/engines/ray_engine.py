@@ -47,7 +47,7 @@ class RayEngine(Engine):
     embed: Place = Field(default=Workers(), description="Workers that hold the embedder, or driver.")
     score: Place = Field(default=Workers(), description="Workers that hold a shard of an index, or driver.")
     texts_in_unit: Annotated[
-        int, Field(ge=1, le=65_536, description="Texts that are embedded, or searched with, at a time.")
+        int, Field(ge=1, le=65_536, description="Texts or vectors that are searched with at a time.")
     ] = 4096
     rows_in_shard: Annotated[int, Field(ge=1, le=10_000_000, description="Records in one shard of an index.")] = 262_144
     attempts: Annotated[

@@ -16,7 +16,10 @@ from auditkit.engines.ray_worker import Attempts, Worker, as_rows, unpacked
 from auditkit.errors import RunError
 
 WITHOUT_PROGRESS = 3  # pipelines in a row that Ray gave up before they finished a single unit
-AT_ONCE = 2  # units that one actor is handed: one that it does, and one that waits
+AT_ONCE = 2  # blocks of units that one actor is handed: one that it does, and one that waits
+# Ray keeps each block in mind, so there are not as many as units; a worker's death costs what it did of its block.
+UNITS_IN_BLOCK, MOST_BLOCKS = 16, 4096
+BLOCKS_EACH = 8  # of an actor at least, so that the slow do not keep all the others waiting
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,12 @@ def mapped(work: Work, units: Sequence[Any], each: Workers, attempted: Attempted
                 raise _lost(error) from None
 
 
+def blocks_of(units: int, workers: int) -> int:
+    """How many blocks so many units are handed out in; they are about equally large."""
+    by_size = min(MOST_BLOCKS, -(-units // UNITS_IN_BLOCK))
+    return min(units, max(by_size, workers * BLOCKS_EACH))
+
+
 def count_of_attempts() -> Any:
     """The actor that keeps the count of attempts, beside the driver: no other node's loss takes it along."""
     import ray
@@ -65,8 +74,8 @@ def _pipeline(sent: Any, left: dict[int, Any], each: Workers, attempted: Attempt
     import ray.data
 
     count = min(len(left), each.workers or len(left), max(1, room_for(each)))
-    with _quiet_data():
-        rows = ray.data.from_items(as_rows(left), override_num_blocks=len(left))
+    with _settings():
+        rows = ray.data.from_items(as_rows(left), override_num_blocks=blocks_of(len(left), count))
         made = rows.map_batches(
             Worker,
             fn_constructor_args=(sent, attempted.kept, attempted.stage, attempted.most),
@@ -82,18 +91,20 @@ def _pipeline(sent: Any, left: dict[int, Any], each: Workers, attempted: Attempt
 
 
 @contextmanager
-def _quiet_data() -> Iterator[None]:
-    """No progress bars and no messages of Ray Data's own while this lasts."""
+def _settings() -> Iterator[None]:
+    """No progress bars and no messages of Ray Data's own while this lasts; results come one by one."""
     import ray.data
 
     settings, log = ray.data.DataContext.get_current(), logging.getLogger("ray.data")
-    before, level = settings.enable_progress_bars, log.level
+    before = settings.enable_progress_bars, settings.target_max_block_size
+    level = log.level
     settings.enable_progress_bars = False
+    settings.target_max_block_size = 1  # byte: no result waits for the rest of its block
     log.setLevel(logging.CRITICAL)  # its tracebacks may quote the data; what failed arrives as an error
     try:
         yield
     finally:
-        settings.enable_progress_bars = before
+        settings.enable_progress_bars, settings.target_max_block_size = before
         log.setLevel(level)
 
 

@@ -24,12 +24,18 @@ class Attempts:
     def __init__(self) -> None:
         self._stage, self._begun = 0, Counter[int]()
 
-    def begin(self, stage: int, position: int) -> int:
-        """How often this unit was begun, this time included; of an earlier stage nothing is kept."""
+    def begin(self, stage: int, position: int, before: int | None = None) -> int:
+        """How often this unit was begun, this time included; of an earlier stage nothing is kept.
+
+        ``before``: the unit that the same worker had before, and outlived. Where its block is done again for the sake
+        of another unit, it is begun as if for the first time.
+        """
         if stage < self._stage:
             return 1  # of a pipeline that nobody listens to any more
         if stage > self._stage:
             self._stage, self._begun = stage, Counter()
+        if before is not None:
+            del self._begun[before]
         self._begun[position] += 1
         return self._begun[position]
 
@@ -42,6 +48,7 @@ class Worker:
 
     def __init__(self, work: Any, attempts: Any, stage: int, most: int) -> None:
         self._sent, self._attempts, self._stage, self._most = work, attempts, stage, most
+        self._before: int | None = None
         self._work: Work | None = None
         self._do: Callable[[Any], Any] | None = None
 
@@ -54,7 +61,8 @@ class Worker:
     def _made(self, position: int, unit: bytes) -> bytes:
         import ray
 
-        begun = ray.get(self._attempts.begin.remote(self._stage, position))
+        begun = ray.get(self._attempts.begin.remote(self._stage, position, self._before))
+        self._before = position
         return pickle.dumps(self._outcome(begun, pickle.loads(unit)))  # noqa: S301 - from our own driver
 
     def _outcome(self, begun: int, unit: Any) -> tuple[bool, Any]:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from auditkit.errors import MitigationFailedError
 from auditkit.mitigations.base import Made, WeightMitigation, Workshop
 from auditkit.mitigations.changed_weights import UNPACKED, told_plainly
 from auditkit.mitigations.recipe import resolved_path
-from auditkit.models.base import ModelBackend
+from auditkit.models.base import ModelBackend, WeightsPath
 from auditkit.records import Fact
 
 HUB = "hub://"
-PINNED = re.compile(r"hub://[\w.-]+(?:/[\w.-]+)?@[0-9a-f]{40}")
 
 
 class Checkpoint(WeightMitigation):
@@ -25,24 +23,10 @@ class Checkpoint(WeightMitigation):
     summary: ClassVar[str] = "Weights made elsewhere; what was done to them is declared, not checked."
 
     kind: Literal["checkpoint"]
-    path: Annotated[
-        str,
-        Field(
-            min_length=1,
-            max_length=4096,
-            description="A folder or one .gguf file, relative to the policy, or hub://org/name@<40-digit commit>.",
-        ),
-    ]
+    path: WeightsPath
     described: Annotated[
         str, Field(min_length=1, max_length=2000, description="What was done, in a sentence; printed in the report.")
     ]
-
-    @field_validator("path")
-    @classmethod
-    def _pinned(cls, path: str) -> str:
-        if path.startswith(HUB) and not PINNED.fullmatch(path):
-            raise ValueError("a hub model is written hub://org/name@<commit>, the commit with all its 40 hex digits")
-        return path
 
     def resolved(self, folder: Path) -> Self:
         if self.path.startswith(HUB):

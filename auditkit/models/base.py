@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import datetime
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import AfterValidator, Field, PrivateAttr
 
 from auditkit.errors import ModelError
 from auditkit.records import Attacker, Generation, ModelIdentity, Prefix, Sampler, SamplingRequest, TurnFormat
@@ -23,6 +25,24 @@ Capability = Literal["continuations", "gradients", "guards", "networks"]
 Span = Literal["question", "prompt", "response", "record"]
 # What a model tells of given texts: of every token that there is; of the given tokens alone; nothing.
 Likelihoods = Literal["whole", "given", "none"]
+HUB = re.compile(r"hub://(?P<repo>[\w.-]+(?:/[\w.-]+)?)@(?P<revision>[0-9a-f]{40})")
+
+
+def _pinned(path: str) -> str:
+    if path.startswith("hub://") and not HUB.fullmatch(path):
+        raise ValueError("a hub model is written hub://org/name@<commit>, the commit with all its 40 hex digits")
+    return path
+
+
+WeightsPath = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=4096,
+        description="A folder or one .gguf file, relative to the policy, or hub://org/name@<40-digit commit>.",
+    ),
+    AfterValidator(_pinned),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +272,12 @@ class ModelBackend(Plugin, ABC):
     backend: str
     batch_size: int = 256
 
+    _hidden: tuple[str, ...] = PrivateAttr(default=())  # environment variables that no process of a model's is told
+
+    def hide(self, variables: Sequence[str]) -> None:
+        """Keep these environment variables from the processes that its models run in; for whoever holds secrets."""
+        self._hidden = tuple(variables)
+
     @abstractmethod
     def preflight(self, role: str) -> ModelPreflight:
         """Digest the files and find the chat template, without loading weights.
@@ -275,6 +301,11 @@ class ModelBackend(Plugin, ABC):
     def reach(self) -> Attacker:
         """The strongest attacker who can be played through this backend."""
         return "open_weights"
+
+    @property
+    def devices(self) -> int:
+        """GPUs that one open model is spread over, where it runs on any."""
+        return 1
 
     @property
     def external(self) -> bool:

@@ -43,20 +43,21 @@ class GeminiChat(ChattingModel):
         self._client = client
 
     def call(self, ask: Ask) -> Call[list[Answer]]:
-        return Call(self.dearest(ask), lambda: self._asked(ask))
+        return Call(self.dearest(ask), lambda: self._sampled(ask), lambda found: self._answers(found, ask.count))
 
-    def _asked(self, ask: Ask) -> Reply[list[Answer]]:
-        answer = self._client.models.generate_content(
+    def _sampled(self, ask: Ask) -> Reply[Any]:
+        found = self._client.models.generate_content(
             model=self.section.model,
             contents=[{"role": "user", "parts": [{"text": ask.prompt.text or EMPTY}]}],
             config=self._config(ask),
         )
-        used = _used(answer.usage_metadata)
-        version = answer.model_version or ""
-        if not answer.candidates:
-            blocked = answer.prompt_feedback is not None and answer.prompt_feedback.block_reason is not None
-            return Reply([Answer((), "", "blocked" if blocked else "failed")] * ask.count, used, version)
-        return Reply([self._answer(one) for one in answer.candidates], used, version)
+        return Reply(found, _used(found.usage_metadata), found.model_version or "")
+
+    def _answers(self, found: Any, count: int) -> list[Answer]:
+        if found.candidates:
+            return [self._answer(one) for one in found.candidates]
+        blocked = found.prompt_feedback is not None and found.prompt_feedback.block_reason is not None
+        return [Answer((), "", "blocked" if blocked else "failed")] * count
 
     def _config(self, ask: Ask) -> dict[str, Any]:
         sampler = ask.sampler
@@ -82,8 +83,9 @@ class GeminiChat(ChattingModel):
 
 
 def _used(usage: Any) -> Spent | None:
-    """As the API bills: thoughts are output."""
+    """As the API bills: thoughts are output. What is below nothing counts as nothing."""
     if usage is None:
         return None
-    output = (usage.candidates_token_count or 0) + (usage.thoughts_token_count or 0)
-    return one_request(usage.prompt_token_count or 0, output)
+    told = (usage.prompt_token_count, usage.candidates_token_count, usage.thoughts_token_count)
+    prompt, candidates, thoughts = (max(0, count or 0) for count in told)
+    return one_request(prompt, candidates + thoughts)

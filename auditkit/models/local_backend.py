@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import datetime
-import re
 from dataclasses import replace
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import Field, PrivateAttr, field_validator
+from pydantic import Field, PrivateAttr
 
 from auditkit.errors import MissingExtraError, ModelError
-from auditkit.models.base import ModelBackend, ModelPreflight
+from auditkit.models.base import HUB, ModelBackend, ModelPreflight, WeightsPath
 from auditkit.models.model_signature import Carried, carried
 from auditkit.models.signer_section import SignerSection
 from auditkit.models.weights import chat_template_of, find_weights, identity
@@ -22,7 +21,6 @@ from auditkit.records import ModelIdentity
 # What templates that print the date are told, unless the policy pins another: the day that Llama 3.1's own template
 # falls back to. A prefix must not change from one day to the next.
 TEMPLATE_DATE = datetime.date(2024, 7, 26)
-HUB = re.compile(r"hub://(?P<repo>[\w.-]+(?:/[\w.-]+)?)@(?P<revision>[0-9a-f]{40})")
 HUB_FILES = ["*.safetensors", "*.safetensors.index.json", "*config.json", "*token*", "*.model", "vocab*", "merges.txt"]
 HUB_FILES += ["chat_template*", "model.sig", "README.md"]  # the model card, which names the licence
 HUB_PICKLES = ["pytorch_model*.bin", "pytorch_model.bin.index.json"]
@@ -32,14 +30,7 @@ HUB_IGNORED = ["*/*", "consolidated*"]  # other formats of the same weights
 class LocalBackend(ModelBackend):
     """Weights in files of this machine. Safetensors only, unless a backend has a way to allow pickles."""
 
-    path: Annotated[
-        str,
-        Field(
-            min_length=1,
-            max_length=4096,
-            description="A folder or one .gguf file, relative to the policy, or hub://org/name@<40-digit commit>.",
-        ),
-    ]
+    path: WeightsPath
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
         default="bfloat16",
         description="What the weights are computed in. On a CPU without bfloat16 instructions float32 is faster.",
@@ -52,13 +43,6 @@ class LocalBackend(ModelBackend):
     )
 
     _scratch: Path | None = PrivateAttr(default=None)  # where a GGUF file is unpacked to
-
-    @field_validator("path")
-    @classmethod
-    def _pinned(cls, path: str) -> str:
-        if path.startswith("hub://") and not HUB.fullmatch(path):
-            raise ValueError("a hub model is written hub://org/name@<commit>, the commit with all its 40 hex digits")
-        return path
 
     def resolved(self, folder: Path) -> Self:
         path = self.path if self._is_hub else str((folder / Path(self.path).expanduser()).resolve())

@@ -62,9 +62,9 @@ class OpenAICompatibleBackend(RemoteBackend):
         return self.server == "vllm"
 
     def opened(self, identity: ModelIdentity) -> LanguageModel:
-        from auditkit.models.openai_models import open_chat, open_completions
+        from auditkit.models.openai_models import open_openai
 
-        return open_completions(self, identity) if self.api == "completions" else open_chat(self, identity)
+        return open_openai(self, identity)
 
     def provenance(self) -> dict[str, Any]:
         return {**super().provenance(), "api": self.api, "server": self.server}

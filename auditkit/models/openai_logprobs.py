@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,17 @@ def prompted(choice: Choice, whole: Ids, start: int) -> TokenReading:
         logprobs[place - start] = min(own.logprob, 0.0)
         greedy[place - start] = own.logprob >= max(one.logprob for one in here.values())
     return TokenReading(logprobs, greedy, NONE, NONE, NONE)
+
+
+def reading_as_bytes(reading: TokenReading) -> bytes:
+    """For a file; see ``reading_from``."""
+    return json.dumps([reading.logprobs.tolist(), reading.greedy.tolist()]).encode()
+
+
+def reading_from(content: bytes) -> TokenReading:
+    """What ``reading_as_bytes`` wrote, to the last bit."""
+    logprobs, greedy = json.loads(content)
+    return TokenReading(np.array(logprobs, np.float64), np.array(greedy, bool), NONE, NONE, NONE)
 
 
 def _same_length(found: int, whole: Ids) -> None:

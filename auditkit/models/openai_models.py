@@ -2,56 +2,90 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import hashlib
+import json
+from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 from auditkit.errors import ModelError
 from auditkit.models.base import Ids, LanguageModel, TokenReading
 from auditkit.models.openai_backend import OpenAICompatibleBackend
-from auditkit.models.openai_logprobs import echo_body, echoed, prompt_body, prompted
-from auditkit.models.openai_wire import Choice, Completion, OpenAIWire, read_failure
+from auditkit.models.openai_logprobs import echo_body, echoed, prompt_body, prompted, reading_as_bytes, reading_from
+from auditkit.models.openai_wire import Choice, Completion, Message, OpenAIWire, read_failure
 from auditkit.models.remote_calls import Call, Calls, Reply
-from auditkit.models.remote_model import Ask, ChattingModel, CompletingModel
+from auditkit.models.remote_model import Ask, ChattingModel, CompletingModel, Form, RemoteModel
 from auditkit.models.remote_row import Answer, Ended
 from auditkit.models.remote_texts import Texts, texts_of
 from auditkit.records import ModelIdentity, Prefix, Sampler
 from auditkit.remote.budget import Spent
 
 ENDS: dict[str, Ended] = {"stop": "stop", "eos_token": "stop", "length": "length", "content_filter": "blocked"}
+LIMIT, NEWER_LIMIT = "max_tokens", "max_completion_tokens"
+WITHHELD = Choice(text="", message=Message(), finish_reason="content_filter")
 FILTERED = frozenset({"content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation"})
 
 
-def open_completions(section: OpenAICompatibleBackend, identity: ModelIdentity) -> LanguageModel:
-    """A model whose whole prompt is ours to write."""
+def open_openai(section: OpenAICompatibleBackend, identity: ModelIdentity) -> LanguageModel:
+    """The model, as the section's ``api`` reaches it; nothing is asked yet."""
+    kind = OpenAICompletions if section.api == "completions" else OpenAIChat
     wire, texts = OpenAIWire(section), texts_of(section, identity)
-    return OpenAICompletions(section, identity, texts, Calls(section, read_failure), wire)
+    return kind(section, identity, texts, Calls(section, read_failure), wire)
 
 
-def open_chat(section: OpenAICompatibleBackend, identity: ModelIdentity) -> LanguageModel:
-    """A model that is sent messages."""
-    wire, texts = OpenAIWire(section), texts_of(section, identity)
-    return OpenAIChat(section, identity, texts, Calls(section, read_failure), wire)
-
-
-class OpenAICompletions(CompletingModel):
-    """POST /completions. With a tokenizer prompts are sent as its ids, so that no server adds anything in front."""
+class OpenAIModel(RemoteModel):
+    """What both APIs share: one connection, and requests that give choices."""
 
     section: OpenAICompatibleBackend
 
     def __init__(
-        self,
-        section: OpenAICompatibleBackend,
-        identity: ModelIdentity,
-        texts: Texts,
-        calls: Calls,
-        wire: OpenAIWire,
+        self, section: OpenAICompatibleBackend, identity: ModelIdentity, texts: Texts, calls: Calls, wire: OpenAIWire
     ) -> None:
         super().__init__(section, identity, texts, calls)
         self._wire = wire
-        self._one_each = False
+        self._one_each = False  # for a server that takes no ``n``
 
     def call(self, ask: Ask) -> Call[list[Answer]]:
-        return Call(self.dearest(ask), lambda: self._asked(ask))
+        return Call(self.dearest(ask), lambda: self._sampled(ask), lambda choices: list(map(self._answer, choices)))
+
+    def close(self) -> None:
+        super().close()
+        self._wire.close()
+
+    @abstractmethod
+    def _body(self, ask: Ask) -> dict[str, Any]:
+        """What a request for samples says."""
+
+    @abstractmethod
+    def _post(self, body: dict[str, Any]) -> Reply[Completion]:
+        """Send it to where samples are had."""
+
+    @abstractmethod
+    def _answer(self, choice: Choice) -> Answer:
+        """One sample as the server gives it."""
+
+    def _sampled(self, ask: Ask) -> Reply[list[Choice]]:
+        """The samples of one request. A prompt that is withheld was answered so."""
+        body = {**self._body(ask), **sampler_body(self.section, ask)}
+        if self._one_each:
+            body |= {"n": 1}
+        try:
+            reply = self._post(body)
+        except Exception as error:
+            failure = read_failure(error)
+            if failure and failure.code == 400 and failure.reason in FILTERED:
+                return Reply([WITHHELD] * body["n"], Spent(1))
+            if body["n"] == 1 or not _complains_of(error, ("n", "")):
+                raise
+            self._one_each = True
+            body |= {"n": 1}
+            reply = self._post(body)
+        choices = sorted(reply.found.choices, key=lambda choice: choice.index)[: body["n"]]
+        return Reply(choices, reply.used, reply.model, reply.fingerprint)
+
+
+class OpenAICompletions(OpenAIModel, CompletingModel):
+    """POST /completions. With a tokenizer prompts are sent as its ids, so that no server adds anything in front."""
 
     def read(
         self, texts: Sequence[Ids], prefix: Prefix, *, moments: bool = False, sampler: Sampler | None = None
@@ -67,18 +101,19 @@ class OpenAICompletions(CompletingModel):
         if empty := [str(place) for place, ids in enumerate(texts) if not ids]:
             raise ValueError(f"texts without a token have no likelihood: index {', '.join(empty[:10])}")
         self._checked(prefix)
-        return self.calls.every([self._reading(prefix, ids) for ids in texts])
+        asked = [(_digest(prefix, ids), self._reading(prefix, ids)) for ids in texts]
+        part = f"read {hashlib.sha256(''.join(digest for digest, _ in asked).encode()).hexdigest()}"
+        self.let_go_but(part)
+        return self.kept_or_asked(part, asked, Form(reading_as_bytes, reading_from))
 
-    def close(self) -> None:
-        super().close()
-        self._wire.close()
-
-    def _asked(self, ask: Ask) -> Reply[list[Answer]]:
-        body = {**self._prompt(ask.prompt), **sampler_body(self.section, ask)}
-        body |= {"max_tokens": ask.sampler.max_new_tokens}
+    def _body(self, ask: Ask) -> dict[str, Any]:
+        body = {**self._prompt(ask.prompt), "max_tokens": ask.sampler.max_new_tokens}
         if self.section.server == "vllm":
             body |= {"return_token_ids": True, "skip_special_tokens": False, "spaces_between_special_tokens": False}
-        return _sampled(lambda given: self._wire.post("/completions", given), body, self._answer, self)
+        return body
+
+    def _post(self, body: dict[str, Any]) -> Reply[Completion]:
+        return self._wire.post("/completions", body)
 
     def _prompt(self, prompt: Prefix) -> dict[str, Any]:
         return {"prompt": list(prompt.token_ids) if self.section.knows_template else prompt.text}
@@ -96,57 +131,34 @@ class OpenAICompletions(CompletingModel):
         vllm = self.section.logprobs == "prompt_logprobs"
         body = {"model": self.section.model, "prompt": list(whole), **(prompt_body() if vllm else echo_body())}
 
-        def send() -> Reply[TokenReading]:
-            reply = self._wire.post("/completions", body)
-            choice = reply.found.choices[0]
-            found = prompted(choice, whole, start) if vllm else echoed(choice, whole, start)
-            return Reply(found, reply.used, reply.model, reply.fingerprint)
-
-        return Call(Spent(1, len(whole), 1), send)
+        told = prompted if vllm else echoed
+        return Call(
+            Spent(1, len(whole), 1), lambda: self._post(body), lambda found: told(found.choices[0], whole, start)
+        )
 
 
-class OpenAIChat(ChattingModel):
+class OpenAIChat(OpenAIModel, ChattingModel):
     """POST /chat/completions, one message of the user's."""
 
-    section: OpenAICompatibleBackend
+    _renamed = False  # whether the server is known to call the limit by its newer name
 
-    def __init__(
-        self,
-        section: OpenAICompatibleBackend,
-        identity: ModelIdentity,
-        texts: Texts,
-        calls: Calls,
-        wire: OpenAIWire,
-    ) -> None:
-        super().__init__(section, identity, texts, calls)
-        self._wire = wire
-        self._one_each = False
-        self._limit = "max_tokens"  # what OpenAI's newer models call max_completion_tokens
-
-    def call(self, ask: Ask) -> Call[list[Answer]]:
-        return Call(self.dearest(ask), lambda: self._asked(ask))
-
-    def close(self) -> None:
-        super().close()
-        self._wire.close()
-
-    def _asked(self, ask: Ask) -> Reply[list[Answer]]:
-        body = {"messages": [{"role": "user", "content": ask.prompt.text}], **sampler_body(self.section, ask)}
+    def _body(self, ask: Ask) -> dict[str, Any]:
+        body = {"messages": [{"role": "user", "content": ask.prompt.text}], LIMIT: ask.sampler.max_new_tokens}
         if self.section.server == "vllm" and self.section.knows_template:
             body |= {"return_token_ids": True}
-        return _sampled(self._post(ask), body, self._answer, self)
+        return body
 
-    def _post(self, ask: Ask) -> Callable[[dict[str, Any]], Reply[Completion]]:
-        def post(body: dict[str, Any]) -> Reply[Completion]:
+    def _post(self, body: dict[str, Any]) -> Reply[Completion]:
+        """With the limit under the name that this server knows it by."""
+        limit, rest = body[LIMIT], {name: value for name, value in body.items() if name != LIMIT}
+        if not self._renamed:
             try:
-                return self._wire.post("/chat/completions", {**body, self._limit: ask.sampler.max_new_tokens})
+                return self._wire.post("/chat/completions", body)
             except Exception as error:
-                if self._limit == "max_completion_tokens" or not _complains_of(error, ("max_tokens",)):
+                if not _complains_of(error, (LIMIT,)):
                     raise
-            self._limit = "max_completion_tokens"
-            return self._wire.post("/chat/completions", {**body, self._limit: ask.sampler.max_new_tokens})
-
-        return post
+            self._renamed = True
+        return self._wire.post("/chat/completions", {**rest, NEWER_LIMIT: limit})
 
     def _answer(self, choice: Choice) -> Answer:
         message = choice.message
@@ -179,27 +191,9 @@ def sampler_body(section: OpenAICompatibleBackend, ask: Ask) -> dict[str, Any]:
     return found
 
 
-def _sampled(
-    post: Callable[[dict[str, Any]], Reply[Completion]],
-    body: dict[str, Any],
-    read: Callable[[Choice], Answer],
-    model: Any,
-) -> Reply[list[Answer]]:
-    """The samples of one request. A prompt that is withheld was answered so; a server that takes no ``n`` gets none."""
-    if model._one_each:
-        body = {**body, "n": 1}
-    try:
-        reply = post(body)
-    except Exception as error:
-        failure = read_failure(error)
-        if failure and failure.code == 400 and failure.reason in FILTERED:
-            return Reply([Answer((), "", "blocked")] * body["n"], Spent(1))
-        if body["n"] == 1 or not _complains_of(error, ("n", "")):
-            raise
-        model._one_each = True
-        reply = post({**body, "n": 1})
-    choices = sorted(reply.found.choices, key=lambda choice: choice.index)[: body["n"]]
-    return Reply([read(choice) for choice in choices], reply.used, reply.model, reply.fingerprint)
+def _digest(prefix: Prefix, ids: Ids) -> str:
+    """Of a text to be read behind a prefix."""
+    return hashlib.sha256(json.dumps([prefix.token_ids, ids]).encode()).hexdigest()
 
 
 def _complains_of(error: Exception, parameters: Sequence[str]) -> bool:

@@ -96,7 +96,7 @@ class OpenAIWire:
             api_key=section.key() or NO_KEY,
             base_url=section.address,
             max_retries=0,  # patience is ours: it knows the budget
-            http_client=bounded_client(section.timeout_seconds, local=not section.external),
+            http_client=bounded_client(section.timeout_seconds, section.address),
         )
         # Whom the environment names there is nobody that the policy names.
         self._client.organization = self._client.project = None

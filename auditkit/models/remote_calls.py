@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from auditkit.errors import RunError
 from auditkit.models.remote_section import RemoteBackend
@@ -32,10 +32,14 @@ class Reply(Generic[T]):
 
 @dataclass(frozen=True)
 class Call(Generic[T]):
-    """One request: the most that it can take, how it is sent, and who hears of its answer as soon as it is there."""
+    """One request: the most that it can take, how it is sent, how its answer is read, and who hears of it first.
+
+    What is sent is billed before the answer is read: whatever is wrong with that, it was paid for.
+    """
 
     dearest: Spent
-    send: Callable[[], Reply[T]]
+    send: Callable[[], Reply[Any]]
+    read: Callable[[Any], T]
     keep: Callable[[T], None] = lambda _: None
 
 
@@ -75,6 +79,7 @@ class Calls:
         """Send nothing more. What is under way is waited for: it is still to be counted, while the run is locked."""
         self._stopped.set()
         self._pool.shutdown(wait=True, cancel_futures=True)
+        self._meter.tell()
 
     def _stop(self, under_way: Sequence[Future[T]]) -> None:
         self._stopped.set()
@@ -85,7 +90,7 @@ class Calls:
         """One request to its end. What it may cost is held back while it is under way."""
         held = False
 
-        def attempt() -> Reply[T]:
+        def attempt() -> Reply[Any]:
             nonlocal held
             if self._stopped.is_set():
                 raise _StoppedError
@@ -110,8 +115,9 @@ class Calls:
             settle(Spent())
         self._refuse_another(reply.model)
         self._meter.server_said(reply.model, reply.fingerprint)
-        call.keep(reply.found)
-        return reply.found
+        found = call.read(reply.found)
+        call.keep(found)
+        return found
 
     def _wait(self, seconds: float) -> None:
         if seconds > 0 and self._stopped.wait(seconds):

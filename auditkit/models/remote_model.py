@@ -6,9 +6,10 @@ import hashlib
 import json
 import unicodedata
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass, replace
 from functools import partial
+from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,7 @@ from auditkit.remote.budget import Spent
 from auditkit.remote.kept import Kept
 from auditkit.statistics.draws import derived_seed
 
+T = TypeVar("T")
 COMPLETED = "completed"  # the part that single answers are of, which probes make something of when they have all
 SEED_BITS = 31  # what the narrowest of the APIs takes
 
@@ -53,8 +55,16 @@ class Ask:
         return replace(self, count=count, seed=short_seed("again", self.seed, place))
 
 
-def _put(kept: Kept, part: str, asked: str, answers: list[Answer]) -> None:
-    kept.put(part, asked, answers_as_bytes(answers))
+@dataclass(frozen=True)
+class Form(Generic[T]):
+    """How answers of a kind are written to a file, and read from it."""
+
+    write: Callable[[T], bytes]
+    read: Callable[[bytes], T]
+
+
+def _put(kept: Kept, part: str, asked: str, form: Form[T], answer: T) -> None:
+    kept.put(part, asked, form.write(answer))
 
 
 def short_seed(*parts: object) -> int:
@@ -134,24 +144,31 @@ class RemoteModel(LanguageModel):
     def part_of(self, request: SamplingRequest) -> str:
         """The name under which a request's answers are kept; those of finished ones are let go."""
         part = f"{request.attack} {request.first_ordinal}"
-        if self.section.kept:
-            self.section.kept.forget_but(part, COMPLETED)
+        self.let_go_but(part)
         return part
 
-    def _answered(self, asks: Sequence[Ask], part: str) -> list[list[Answer]]:
-        """The asks' answers: those that an earlier process got, and the others' from the server."""
+    def kept_or_asked(self, part: str, asked: Sequence[tuple[str, Call[T]]], form: Form[T]) -> list[T]:
+        """The answers to calls, each with a digest of what it asks: of an earlier process, or the server's."""
         kept = self.section.kept
         if kept is None:
-            return self.calls.every([self.call(ask) for ask in asks])
-        stored = [kept.get(part, ask.digest) for ask in asks]
-        known = [None if content is None else answers_from(content) for content in stored]
+            return self.calls.every([call for _, call in asked])
+        known = [kept.get(part, digest) for digest, _ in asked]
         calls = [
-            replace(self.call(ask), keep=partial(_put, kept, part, ask.digest))
-            for ask, found in zip(asks, known, strict=True)
-            if found is None
+            replace(call, keep=partial(_put, kept, part, digest, form))
+            for (digest, call), content in zip(asked, known, strict=True)
+            if content is None
         ]
         new = iter(self.calls.every(calls))
-        return [next(new) if found is None else found for found in known]
+        return [next(new) if content is None else form.read(content) for content in known]
+
+    def let_go_but(self, part: str) -> None:
+        """Keep the answers of this part, which begins, and of single ones; what others became is on disk."""
+        if self.section.kept:
+            self.section.kept.forget_but(part, COMPLETED)
+
+    def _answered(self, asks: Sequence[Ask], part: str) -> list[list[Answer]]:
+        form = Form(answers_as_bytes, answers_from)
+        return self.kept_or_asked(part, [(ask.digest, self.call(ask)) for ask in asks], form)
 
     def dearest(self, ask: Ask) -> Spent:
         """The most that a request can take: every byte a token where none are known."""

@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, Protocol
 
 from auditkit.errors import MissingExtraError, ModelError, TemplateError
-from auditkit.models.base import RecordTokens
+from auditkit.models.base import RecordTokens, TokenReading
 from auditkit.models.delimiters import Delimiters, Ids, Tokens, delimiters, without_template
 from auditkit.models.model_folder import ModelFolder
 from auditkit.models.record_tokens import Tokenizer, pieces_apart, record_tokens
 from auditkit.models.remote_section import RemoteBackend
-from auditkit.records import ModelIdentity, Prefix, TurnFormat
+from auditkit.models.tokenized_model import TokenizedModel
+from auditkit.models.weights import chat_template_of
+from auditkit.records import Generation, ModelIdentity, Prefix, Sampler, SamplingRequest, TurnFormat
 
 UNKNOWN_CONTEXT = 2**31
 BYTES_NOTE = "counted in bytes: no tokenizer was declared"
 END = 256  # stands for whatever made the server stop
+ELSEWHERE = "the model is served: here is its tokenizer alone"
 NO_TEMPLATE = "declare models.candidate.tokenizer, a folder with the tokenizer and its template"
 
 
@@ -52,26 +54,45 @@ def texts_of(section: RemoteBackend, identity: ModelIdentity) -> Texts:
         ModelError: the folder holds no tokenizer that transformers knows by itself.
         MissingExtraError: a tokenizer is declared, and transformers is not installed.
     """
-    return _declared(Path(section.tokenizer), section, identity) if section.tokenizer else ByteTexts()
+    if not section.tokenizer:
+        return ByteTexts()
+    folder = Path(section.tokenizer)
+    return Declared(_loaded(folder), folder=ModelFolder(folder), section=section, identity=identity)
 
 
-def _declared(folder: Path, section: RemoteBackend, identity: ModelIdentity) -> Texts:
-    """The same code that reads a local model's tokenizer, with no model behind it."""
-    from auditkit.models.transformers_model import TransformersModel
-    from auditkit.models.weights import chat_template_of
+class Declared(TokenizedModel):
+    """The declared tokenizer: the code that reads a local model's, with no model behind it."""
 
-    class Declared(TransformersModel):
-        def marks_of(self, turns: TurnFormat | None) -> Delimiters:
-            return self._tokenizer(turns).marks
+    def __init__(self, tokenizer: Any, *, folder: ModelFolder, section: RemoteBackend, identity: ModelIdentity) -> None:
+        template = chat_template_of(folder.root)
+        super().__init__(tokenizer, identity=identity, template=template, date=section.date)
+        self._configs = [_json(folder, name) for name in ("config.json", "generation_config.json")]
+        self._room = section.context or self._configs[0].get("max_position_embeddings")
 
-    return Declared(
-        _stand_in(ModelFolder(folder), section.context),
-        _loaded(folder),
-        identity=identity,
-        template=chat_template_of(folder),
-        date=section.date,
-        batch_size=section.batch_size,
-    )
+    @property
+    def context(self) -> int:
+        return self._room or UNKNOWN_CONTEXT
+
+    @property
+    def end_ids(self) -> Sequence[object]:
+        return [config.get("eos_token_id") for config in self._configs]
+
+    def marks_of(self, turns: TurnFormat | None) -> Delimiters:
+        """How turns are told apart."""
+        return self._tokenizer(turns).marks
+
+    def sample(self, request: SamplingRequest) -> list[Generation]:  # noqa: ARG002
+        raise ModelError(ELSEWHERE)
+
+    def read(
+        self,
+        texts: Sequence[Ids],  # noqa: ARG002
+        prefix: Prefix,  # noqa: ARG002
+        *,
+        moments: bool = False,  # noqa: ARG002
+        sampler: Sampler | None = None,  # noqa: ARG002
+    ) -> list[TokenReading]:
+        raise ModelError(ELSEWHERE)
 
 
 def _loaded(folder: Path) -> Any:
@@ -86,15 +107,6 @@ def _loaded(folder: Path) -> Any:
             f"{folder}: transformers cannot load this tokenizer: {type(error).__name__}",
             "give the folder with the model's tokenizer.json and tokenizer_config.json",
         ) from error
-
-
-def _stand_in(folder: ModelFolder, context: int | None) -> Any:
-    """What is asked of a model's configuration, from the files that lie beside the tokenizer."""
-    config, generation = (_json(folder, name) for name in ("config.json", "generation_config.json"))
-    known = context or config.get("max_position_embeddings") or UNKNOWN_CONTEXT
-    room = SimpleNamespace(max_position_embeddings=known)
-    asked = SimpleNamespace(eos_token_id=config.get("eos_token_id"), get_text_config=lambda decoder: room)  # noqa: ARG005
-    return SimpleNamespace(config=asked, generation_config=SimpleNamespace(eos_token_id=generation.get("eos_token_id")))
 
 
 def _json(folder: ModelFolder, name: str) -> dict[str, Any]:

@@ -68,6 +68,10 @@ class VllmBackend(LocalBackend):
             )
         return self
 
+    @property
+    def devices(self) -> int:
+        return self.tensor_parallel_size * self.data_parallel_size
+
     def resolved(self, folder: Path) -> Self:
         found = super().resolved(folder)
         adapter = self.adapter and str((folder / Path(self.adapter).expanduser()).resolve())
@@ -111,7 +115,7 @@ class VllmBackend(LocalBackend):
         from auditkit.models.vllm_engine import Settings
 
         cache = None if self.kv_cache_gib is None else int(self.kv_cache_gib * GIB)
-        return Settings(self._arguments(folder), self.adapter or "", cache, self.enforce_eager)
+        return Settings(self._arguments(folder), self.adapter or "", cache, self.enforce_eager, self._hidden)
 
     def _arguments(self, folder: Path) -> dict[str, Any]:
         """What ``vllm.LLM`` is told whatever the machine. Nothing may change the declared sampler."""

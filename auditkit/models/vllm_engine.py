@@ -41,19 +41,24 @@ ENVIRONMENT = {
     "OMP_WAIT_POLICY": "PASSIVE",
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # threads go where there is room; bound ones want a memory node a device
 }
-SECRETS = ("AUDITKIT_", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")  # names, by their beginning, that it is not told
+# Names, by their beginning, that it is not told whatever the policy says; what that names as secret comes on top.
+SECRETS = ("AUDITKIT_", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 WHOLE = 2**24  # log-probabilities; vLLM takes about 100 bytes for each
 DEVICES = "CUDA_VISIBLE_DEVICES"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What an engine is started with: arguments of ``vllm.LLM``, and a LoRA adapter's folder ("" for none)."""
+    """What an engine is started with: arguments of ``vllm.LLM``, and a LoRA adapter's folder ("" for none).
+
+    ``hidden``: environment variables that its processes are not told.
+    """
 
     arguments: dict[str, Any]
     adapter: str = ""
     kv_cache_bytes: int | None = None  # None: vLLM's own choice on a GPU, a share of the memory on a CPU
     eager: bool | None = None  # None: on a CPU
+    hidden: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -116,7 +121,7 @@ class Process:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=environment(number, of, settings.arguments["tensor_parallel_size"]),
+                env=environment(number, of, settings.arguments["tensor_parallel_size"], settings.hidden),
                 pass_fds=[theirs.fileno()],
             )
         ours.send(settings)
@@ -209,8 +214,9 @@ class Engine:
 
     def _answers(self, orders: Sequence[Writing | Reading], guard: TokenGuard | None) -> list[Any]:
         busy = list(zip(self.processes, orders, strict=False))
+        for process, _ in busy:
+            process.hold(guard)  # by all, before any is given an order: one that cannot leaves no answer behind
         for process, order in busy:
-            process.hold(guard)
             process.send(order)
         answers = [process.answer() for process, _ in busy]  # all of them: none is left for the next order
         if failures := [answer for answer in answers if isinstance(answer, AuditkitError)]:
@@ -218,9 +224,10 @@ class Engine:
         return answers
 
 
-def environment(number: int, of: int, devices: int) -> dict[str, str]:
-    """The environment of process ``number`` of ``of``, which has ``devices`` devices to itself."""
-    found = {name: value for name, value in os.environ.items() if not name.startswith(SECRETS)}
+def environment(number: int, of: int, devices: int, hidden: Sequence[str] = ()) -> dict[str, str]:
+    """The environment of process ``number`` of ``of``, which has ``devices`` devices to itself, less what is hidden."""
+    told = (name for name in os.environ if name not in hidden and not name.startswith(SECRETS))
+    found = {name: os.environ[name] for name in told}
     found |= ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     found.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // (of * devices))))
     if of > 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
@@ -382,6 +383,18 @@ class Policy(Section):
             raise ValueError("'attacks' needs one that samples from a prefix, for example template_prefix")
         return self
 
+    @model_validator(mode="after")
+    def _hide_secrets(self) -> Self:
+        for backend in (self.models.candidate, self.models.base):
+            if backend:
+                backend.hide(self.secret_variables)
+        return self
+
+    @property
+    def secret_variables(self) -> tuple[str, ...]:
+        """The environment variables that sections name as env:NAME: keys of services, for signing and for ids."""
+        return tuple(dict.fromkeys(_named_variables(self.model_dump(mode="json"))))
+
     @property
     def prefix_attacks(self) -> list[Attack]:
         """The attacks that know nothing of the data: what they sample is matched with every dataset."""
@@ -410,3 +423,11 @@ class Policy(Section):
     def dataset(self, name: str) -> DatasetSection:
         """The dataset of this name."""
         return next(section for section in self.datasets if section.name == name)
+
+
+def _named_variables(value: Any) -> Iterator[str]:
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _named_variables(item)
+    elif isinstance(value, str) and value.startswith("env:"):
+        yield value.removeprefix("env:")

@@ -5,6 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from auditkit.remote.address import is_loopback
 
 MOST_BYTES = 64 * 2**20  # of one answer: 128 answers of 65,536 tokens with their ids take less
 
@@ -13,19 +17,19 @@ class UnboundedAnswerError(Exception):
     """An answer that is too long, too slow, or packed."""
 
 
-def bounded_client(seconds: float, *, local: bool, most_bytes: int = MOST_BYTES, **settings: Any) -> Any:
+def bounded_client(seconds: float, address: str, *, most_bytes: int = MOST_BYTES, **settings: Any) -> Any:
     """The official OpenAI client's own kind of HTTP client, held to these bounds.
 
-    No redirect is followed, for it would take the key along. Where ``local`` is True no proxy of the environment is
-    used: what is said to stay on this machine stays there.
+    No redirect is followed, for it would take the key along. Proxies are the environment's, but for ``address`` on this
+    machine or in NO_PROXY: what is said to stay here stays here.
     """
     import httpx2
 
-    return httpx2.Client(**transport_settings(seconds, local=local, most_bytes=most_bytes), **settings)
+    return httpx2.Client(**transport_settings(seconds, address, most_bytes=most_bytes), **settings)
 
 
-def transport_settings(seconds: float, *, local: bool, most_bytes: int = MOST_BYTES) -> dict[str, Any]:
-    """What an httpx2 client is made with."""
+def transport_settings(seconds: float, address: str, *, most_bytes: int = MOST_BYTES) -> dict[str, Any]:
+    """What an httpx2 client is made with that asks whoever is at this address."""
     import httpx2
 
     class Bounded(httpx2.HTTPTransport):
@@ -55,13 +59,17 @@ def transport_settings(seconds: float, *, local: bool, most_bytes: int = MOST_BY
         def close(self) -> None:
             self._inner.close()
 
-    proxies: dict[str, Any] = {"trust_env": False} if local else {"mounts": _proxies(Bounded)}
-    return {"transport": Bounded(), "follow_redirects": False, "timeout": httpx2.Timeout(seconds), **proxies}
+    direct = is_loopback(address) or proxy_bypass(urlsplit(address).netloc)
+    return {
+        "transport": Bounded(),
+        "mounts": {} if direct else _proxies(Bounded),
+        "trust_env": False,  # of it the proxies are all that is wanted, and those are bounded
+        "follow_redirects": False,
+        "timeout": httpx2.Timeout(seconds),
+    }
 
 
 def _proxies(transport: Any) -> dict[str, Any]:
     """The environment's proxies, through bounded transports too."""
-    from urllib.request import getproxies
-
     found = getproxies()
     return {f"{scheme}://": transport(proxy=found[scheme]) for scheme in ("http", "https") if found.get(scheme)}

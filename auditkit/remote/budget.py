@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
@@ -10,6 +11,9 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from auditkit.errors import RunError
+
+# What is spent is told on after so many requests or seconds: so much a killed process may forget that it spent.
+TOLD_REQUESTS, TOLD_SECONDS = 256, 10.0
 
 
 class BudgetSpentError(RunError):
@@ -64,7 +68,8 @@ class Meter:
     """Counts what a run spends on one model, over all its threads, and holds it to the budget.
 
     A request is let through where its dearest answer still fits beside all that is spent or under way, so the cap is
-    never passed so long as the service bills what it says. ``note`` is told of all that is spent, once each.
+    never passed so long as the service bills what it says. ``note`` is told of all that is spent, many requests at a
+    time: what it keeps does not grow with each of a million.
     """
 
     def __init__(
@@ -74,6 +79,8 @@ class Meter:
         spent: Spent | None = None,
         note: Callable[[Spent], None] = lambda _: None,
         said: Callable[[str, str], None] = lambda _model, _fingerprint: None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.budget = budget or Budget()
         self.prices = prices or Prices()
@@ -82,7 +89,10 @@ class Meter:
         self._said = said
         self._known: set[tuple[str, str]] = set()
         self._reserved = Spent()
-        self._changed = threading.Condition()
+        self._untold = Spent()
+        self._clock = clock
+        self._told_at = clock()
+        self._changed = threading.Condition()  # a reentrant lock
 
     def reserve(self, dearest: Spent) -> None:
         """Wait until a request fits the budget, and count it as under way.
@@ -108,6 +118,13 @@ class Meter:
             self._count(used)
             self._changed.notify_all()
 
+    def tell(self) -> None:
+        """Have ``note`` know of all that is spent so far."""
+        with self._changed:
+            if self._untold != Spent():
+                self._note(self._untold)
+            self._untold, self._told_at = Spent(), self._clock()
+
     def server_said(self, model: str, fingerprint: str) -> None:
         """What a service calls itself; told on once for each."""
         with self._changed:
@@ -118,7 +135,9 @@ class Meter:
     def _count(self, used: Spent) -> None:
         if used != Spent():
             self.spent += used
-            self._note(used)
+            self._untold += used
+            if self._untold.requests >= TOLD_REQUESTS or self._clock() - self._told_at >= TOLD_SECONDS:
+                self.tell()
 
     def _fits(self, total: Spent) -> bool:
         usd, tokens = self.budget.usd, self.budget.tokens

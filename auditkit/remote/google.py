@@ -10,7 +10,6 @@ from typing import Any
 from pydantic import ValidationError
 
 from auditkit.errors import MissingExtraError
-from auditkit.remote.address import is_loopback
 from auditkit.remote.bounded import UnboundedAnswerError
 from auditkit.remote.failures import RETRIED, Failure, retry_after, short_name
 
@@ -47,7 +46,7 @@ def _client_args(timeout_seconds: float, base_url: str) -> dict[str, Any]:
     try:
         from auditkit.remote.bounded import transport_settings
 
-        found = transport_settings(timeout_seconds, local=is_loopback(base_url))
+        found = transport_settings(timeout_seconds, base_url)
     except ImportError:
         return {"follow_redirects": False}
     return {name: value for name, value in found.items() if name != "timeout"}

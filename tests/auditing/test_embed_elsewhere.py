@@ -19,10 +19,11 @@ BATCHES = [["a", "b", "a", ""], ["c", "b", "d"], ["e", "f", "g", "h"], ["a", "e"
 
 
 class Letters(Embedder):
-    """A vector for a letter; some are refused."""
+    """A vector for a letter, rounded by the call that it is part of; some are refused."""
 
     kind: Literal["letters"] = "letters"
     refused: str = ""
+    together: int = 3
 
     @property
     def digest(self) -> str:
@@ -30,13 +31,13 @@ class Letters(Embedder):
 
     @property
     def texts_a_call(self) -> int:
-        return 3
+        return self.together
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         rows = np.zeros((len(texts), 2), np.float32)
         for row, text in zip(rows, texts, strict=True):
             if text:
-                row[:] = np.cos(ord(text)), np.sin(ord(text))
+                row[:] = np.cos(ord(text)), np.sin(ord(text)) + 1e-6 * hash(tuple(texts)) / 2**64
         if refused := [at for at, text in enumerate(texts) if text and text in self.refused]:
             raise TextRefusedError(refused, rows, "no such letter")
         return rows
@@ -63,17 +64,19 @@ def _embedded(embedding: TextEmbedding) -> list[Vectors]:
 
 
 @pytest.mark.parametrize("cached", [True, False])
-@pytest.mark.parametrize("unit", [1, 2, 3, 50])
+@pytest.mark.parametrize("unit", [1, 50])
 def test_vectors_counts_and_cache_are_the_same(cached: bool, unit: int) -> None:
     here_cache, far_cache = (Kept(), Kept()) if cached else (None, None)
     workers = Inline(unit, 10)
     here, far = TextEmbedding(Letters(), here_cache), FarEmbedding(Letters(), far_cache, workers)
     for mine, theirs in zip(_embedded(far), _embedded(here), strict=True):
-        assert np.array_equal(mine, theirs)
+        assert mine.tobytes() == theirs.tobytes()
     assert far.counts == here.counts
-    assert sum(workers.asked) == (8 if unit == 1 else 4)
+    assert sum(workers.asked) == (4 if cached else 5), "the calls that were made here, and no others"
     if here_cache and far_cache:
-        assert far_cache.rows.keys() == here_cache.rows.keys()
+        assert {key: row.tobytes() for key, row in far_cache.rows.items()} == {
+            key: row.tobytes() for key, row in here_cache.rows.items()
+        }
 
 
 def test_refused_texts_are_refused_where_they_stand() -> None:
@@ -89,7 +92,7 @@ def test_refused_texts_are_refused_where_they_stand() -> None:
 
 def test_what_arrived_is_kept_when_the_run_is_interrupted() -> None:
     kept = Kept()
-    far = FarEmbedding(Letters(), kept, Inline(1, 10, fail_after=4))
+    far = FarEmbedding(Letters(together=1), kept, Inline(1, 10, fail_after=4))
     with pytest.raises(KeyboardInterrupt):
         _embedded(far)
     assert len(kept.rows) == 4
@@ -101,4 +104,4 @@ def test_short_texts_do_not_fill_the_memory_with_their_vectors(monkeypatch: pyte
     far = FarEmbedding(Letters(), None, workers)
     for batch in far.ahead([[chr(code), chr(code + 1)] for code in range(0x100, 0x110, 2)]):
         far.embed(batch)
-    assert workers.asked == [8, 8]
+    assert workers.asked == [4, 4]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auditkit.auditing.events import EventLog
-from auditkit.signing.event_chain import check_chain
+from auditkit.auditing.events import END_BYTES, EventLog
+from auditkit.signing.event_chain import check_chain, line_digest
 
 
 def _lines(path: Path) -> list[dict[str, object]]:
@@ -51,3 +52,33 @@ def test_owner_only(tmp_path: Path) -> None:
     log = EventLog(tmp_path / "events.jsonl")
     log.append("started")
     assert log.path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_long_log_is_neither_held_in_memory_nor_parsed_whole(tmp_path: Path) -> None:
+    log = EventLog(tmp_path / "events.jsonl")
+    log.append("started", run="a")
+    line = json.dumps({"event": "sampled", "prev": log.head, "of": "x" * 100}).encode() + b"\n"
+    with log.path.open("ab") as stream:
+        stream.writelines([line] * 100_000)
+    tracemalloc.start()
+    try:
+        reopened = EventLog(log.path)
+        assert [found["run"] for found in reopened.recorded("started")] == ["a"]
+        assert reopened.count("resumed") == 0
+        assert tracemalloc.get_traced_memory()[1] < 2**20, "the log has 20 MB"
+    finally:
+        tracemalloc.stop()
+    assert reopened.head == line_digest(line)
+
+
+def test_a_line_longer_than_what_is_read_at_once_ends_a_log_as_well(tmp_path: Path) -> None:
+    log = EventLog(tmp_path / "events.jsonl")
+    log.append("started", of="x" * 3 * END_BYTES)
+    assert EventLog(log.path).head == log.head
+    log.append("sampled", of="x" * 3 * END_BYTES)
+    with log.path.open("ab") as stream:
+        stream.write(b"y" * 2 * END_BYTES)
+    reopened = EventLog(log.path)
+    reopened.append("closed")
+    assert check_chain(log.path) == []
+    assert reopened.recorded("torn_line_dropped")[0]["bytes"] == 2 * END_BYTES

@@ -57,6 +57,12 @@ def test_what_is_missing_names_the_pip_command(monkeypatch: pytest.MonkeyPatch) 
     assert "(not installed: pip install 'auditkit[gemini]')" in CliRunner().invoke(plugins).stdout
 
 
+@pytest.mark.parametrize("missing", ["weasyprint", "typst"])
+def test_a_format_that_needs_two_libraries_needs_both(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+    monkeypatch.setattr(command, "find_spec", lambda module: None if module == missing else SimpleNamespace())
+    assert listed("formats", "pdf")["missing"] == "pip install 'auditkit[pdf]'"
+
+
 def test_what_is_there_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "find_spec", lambda _module: SimpleNamespace())
     assert all(plugin["installed"] for family in registered().values() for plugin in family)
@@ -75,7 +81,7 @@ def test_a_plug_in_that_cannot_be_imported_is_told_and_does_not_stop_the_rest(mo
 
 def test_every_extra_named_is_one_of_the_package() -> None:
     declared = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
-    assert {extra for extra, _ in EXTRAS.values()} <= set(declared["project"]["optional-dependencies"])
+    assert {extra for extra, *_ in EXTRAS.values()} <= set(declared["project"]["optional-dependencies"])
     assert all(kind in kinds(family) for family, kind in EXTRAS)
 
 

@@ -14,17 +14,21 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 from click.testing import CliRunner, Result
 
+from auditkit import load_policy
+from auditkit.auditing import runner
 from auditkit.auditing.progress import Both, Silent
 from auditkit.auditing.run_folder import RunFolder
+from auditkit.auditing.run_status import status_of
 from auditkit.auditing.status_file import MOST_BYTES, StatusFile, read_status, telling
 from auditkit.cli.main import cli
-from auditkit.errors import AuditkitError
+from auditkit.errors import AuditkitError, RunError
 from tests.auditing.parts import kept_parts
 from tests.auditing.small_project import policy_data, write_project
 
@@ -230,6 +234,37 @@ def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
 def test_watching_ends_with_the_run(run: RunFolder) -> None:
     _written(run)
     assert call(run.path, "--watch").stdout.count(run.id) == 2  # its name, and how to go on
+
+
+def test_a_run_that_reads_its_data_again_to_go_on_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For large data that takes minutes."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    seen: list[tuple[str, str, bool]] = []
+
+    class Asking(Silent):
+        @contextmanager
+        def stage(self, name: str, *_: object, **__: object) -> Iterator[Any]:
+            yield SimpleNamespace(advance=self.ask)
+
+        def ask(self, *_: int) -> None:
+            told = status_of(begun)
+            seen.append((told.state, told.stage.name if told.stage else "", told.resumed))
+
+    policy = load_policy(write_project(tmp_path / "project", policy_data()))
+    with monkeypatch.context() as patched, pytest.raises(RunError):
+        patched.setattr(runner, "generate", interrupt)
+        runner.start(policy, tmp_path / "out", Silent())
+    [begun] = (path for path in (tmp_path / "out").iterdir() if path.is_dir())
+    assert found(begun)["state"] == "interrupted"
+    with monkeypatch.context() as patched, pytest.raises(RunError):
+        patched.setattr(runner, "generate", interrupt)
+        runner.resume(begun, Asking())
+    assert ("running", "read sft and its controls", True) in seen
+    assert ("running", "read models", True) in seen
+    assert found(begun)["state"] == "interrupted"
 
 
 @pytest.mark.slow

@@ -12,11 +12,14 @@ from click.testing import CliRunner, Result
 
 from auditkit.cli.verify import verify
 from auditkit.errors import AuditkitError
+from auditkit.models.base import ModelBackend
 from auditkit.models.scripted import ScriptedBackend
+from auditkit.models.vllm_backend import VllmBackend
 from auditkit.signing.attestation import attest
 from auditkit.signing.keygen import KeyFiles, generate
 from auditkit.signing.keys import SigningKeys, load_signing_keys
 from auditkit.strict_json import canonical
+from tests.models.tiny import reciting_model, save, save_adapter
 from tests.signing.sample_run import POLICY, audit_result, predicate, render_page, write_run
 
 
@@ -99,24 +102,26 @@ def test_an_approver_of_a_run_without_waivers_is_told(run: Path, key_files: KeyF
     assert done.exit_code == 0 and "no rule is waived, so that nothing rests on the approver given" in done.stdout
 
 
-def scripted_run(folder: Path, pdf: bytes, keys: SigningKeys, script: Path) -> Path:
-    """A run that audited this script."""
-    found = ScriptedBackend.model_validate({"backend": "scripted", "path": str(script)}).preflight("candidate").identity
+def run_of(folder: Path, pdf: bytes, keys: SigningKeys, audited: ModelBackend) -> Path:
+    """A run that audited this model."""
+    found = audited.preflight("candidate").identity
     assert found
     digests = {name: getattr(found, name) for name in ("sha256", "tokenizer_sha256", "chat_template_sha256")}
     run = write_run(folder, pdf, keys)
-    models = [{"role": "candidate", **digests}]
+    models = [{"role": "candidate", **digests, "manifest": {"sha256": found.manifest.sha256}}]
     (run / "audit.json").write_bytes(
-        canonical({**audit_result(True), "models": [{**models[0], "backend": "scripted"}]})
+        canonical({**audit_result(True), "models": [{**models[0], "backend": audited.backend}]})
     )
-    attest(run, {**predicate((run / "policy.lock.yaml").read_bytes()), "models": models}, keys)
+    said = [{"role": "candidate", **digests, "manifest_sha256": found.manifest.sha256}]
+    attest(run, {**predicate((run / "policy.lock.yaml").read_bytes()), "models": said}, keys)
     return run
 
 
 def test_the_model_is_digested_as_its_backend_does(tmp_path: Path, pdf: bytes, keys: SigningKeys) -> None:
     script = tmp_path / "script.jsonl"
     script.write_text('{"user": "What is 1 + 1?", "assistant": "2"}\n')
-    run = scripted_run(tmp_path / "scripted", pdf, keys, script)
+    audited = ScriptedBackend.model_validate({"backend": "scripted", "path": str(script)})
+    run = run_of(tmp_path / "scripted", pdf, keys, audited)
     assert call(run, "--model", script).exit_code == 0
     script.write_text('{"user": "What is 1 + 1?", "assistant": "3"}\n')
     done = call(run, "--model", script)
@@ -126,6 +131,28 @@ def test_the_model_is_digested_as_its_backend_does(tmp_path: Path, pdf: bytes, k
     assert "do not rely on it" not in done.stdout
     missing = call(run, "--model", tmp_path / "none").exception
     assert isinstance(missing, AuditkitError) and missing.message.endswith("none: there is no such model")
+
+
+def test_a_model_with_an_adapter_is_one_with_it(tmp_path: Path, pdf: bytes, keys: SigningKeys) -> None:
+    model, adapter = save(tmp_path / "model", *reciting_model()), save_adapter(tmp_path / "adapter")
+    section = {"backend": "vllm", "path": str(model), "dtype": "float32", "adapter": str(adapter)}
+    run = run_of(tmp_path / "run", pdf, keys, VllmBackend.model_validate(section))
+    assert call(run, "--model", model, "--adapter", adapter).exit_code == 0
+    bare = call(run, "--model", model)
+    assert bare.exit_code == 1
+    assert "another model was audited" in bare.stdout
+    weights = adapter / "adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\1")
+    assert "another model was audited" in call(run, "--model", model, "--adapter", adapter).stdout
+    alone = call(run, "--adapter", adapter).exception
+    assert isinstance(alone, AuditkitError) and "needs the model that wears it" in alone.message
+    missing = call(run, "--model", model, "--adapter", tmp_path / "none").exception
+    assert isinstance(missing, AuditkitError) and "there is no such adapter" in missing.message
+
+
+def test_an_adapter_that_the_audited_backend_could_not_wear(tmp_path: Path, run: Path) -> None:
+    error = call(run, "--model", tmp_path, "--adapter", tmp_path).exception
+    assert isinstance(error, AuditkitError) and "wears no adapter" in error.message
 
 
 def test_a_backend_that_does_not_exist_is_no_crash(run: Path, tmp_path: Path) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import pickle
 import random
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 from auditkit.engines.base import Cluster, Shared, Stage, Work
+from auditkit.engines.local import LocalEngine
 
 
 @dataclass(frozen=True)
@@ -57,3 +59,10 @@ class Inline(Cluster):
 
     def provenance(self) -> dict[str, Any]:
         return {"kind": "inline"}
+
+
+class InlineEngine(LocalEngine):
+    """A policy's choice of that cluster, with units small enough that little is already several."""
+
+    def running(self, hidden: Sequence[str] = ()) -> AbstractContextManager[Cluster | None]:
+        return nullcontext(Inline(64, 40))

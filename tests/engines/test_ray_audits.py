@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from auditkit import audit, load_policy
 from auditkit.errors import AuditkitError
 from auditkit.models.scripted import ScriptedBackend
 from auditkit.report.json_format import load
+from auditkit.scoring.embedders.wordllama_embedder import DefaultEmbedder
 from tests.auditing.parts import kept_parts
 
 from ..models.tiny import reciting_model, save
@@ -41,6 +43,7 @@ def _parts(folder: Path) -> int:
 def test_every_stage_elsewhere_gives_the_same_report(
     nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(DefaultEmbedder, "texts_a_call", 64)
     local = run(project(tmp_path / "local", {"kind": "local"}, **QUESTIONS))
 
     def refuse(*_: object) -> None:
@@ -95,14 +98,24 @@ def test_a_killed_driver_goes_on_with_another_engine(nodes: Nodes, local: Path, 
     assert len(first) == len(set(first)), "a part that was there was asked for again"
 
 
-def test_a_real_model_gives_the_same_report(nodes: Nodes, tmp_path: Path) -> None:
+def test_a_real_model_with_a_probe_and_an_arm_gives_the_same_report(nodes: Nodes, tmp_path: Path) -> None:
+    """The driver reads for the probe; workers sample the candidate, and the weights of the arm."""
     nodes.mend()
-    tiny = save(tmp_path / "tiny", *reciting_model())
+    tiny, other = (save(tmp_path / name, *reciting_model()) for name in ("tiny", "other"))
+    weights = {name: value * 0.9 for name, value in load_file(other / "model.safetensors").items()}
+    save_file(weights, other / "model.safetensors", metadata={"format": "pt"})
     candidate = {"backend": "transformers", "path": str(tiny), "batch_size": 8, "dtype": "float32"}
     attacks = [{"kind": "template_prefix", "samples": 40, "max_new_tokens": 24, "seed": 1}]
-    changes: dict[str, Any] = {"models": {"candidate": candidate}, "attacks": attacks, **QUESTIONS}
+    changes: dict[str, Any] = {"models": {"candidate": candidate}, "attacks": attacks, "probes": [{"kind": "min_k"}]}
+    changes["mitigations"] = [{"kind": "checkpoint", "path": str(other), "described": "Smaller numbers."}]
+    changes |= {"utility": {"records": 10, "max_new_tokens": 16}, **QUESTIONS}
     local = run(project(tmp_path / "local", {"kind": "local"}, **changes))
-    assert_same(local, run(project(tmp_path / "project", ray(nodes.address, **GENERATION), **changes)))
+    made = run(project(tmp_path / "project", ray(nodes.address, **GENERATION), **changes))
+    assert_same(local, made)
+    report = load(made / "audit.json")
+    assert len(report.arms) == 2 and report.probes
+    events = map(json.loads, (made / "events.jsonl").read_bytes().splitlines())
+    assert [event["kind"] for event in events if event["event"] == "arm_made"] == ["checkpoint"]
 
 
 def test_an_unknown_cluster_is_refused_before_anything_is_written(tmp_path: Path) -> None:

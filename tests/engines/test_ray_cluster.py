@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,10 +11,11 @@ import pytest
 from auditkit.auditing.elsewhere import _check_nodes
 from auditkit.engines.base import Cluster
 from auditkit.engines.ray_engine import RayEngine, Workers
+from auditkit.engines.ray_pipeline import BLOCKS_EACH, blocks_of
 from auditkit.errors import AuditkitError, DataError, ModelError, RunError
 
 from .clusters import NODES, Nodes
-from .works import SECRET, Doubling, NeverOpens, Trouble
+from .works import SECRET, Doubling, FallingOnce, NeverOpens, Trouble, Waiting
 
 pytestmark = pytest.mark.slow
 
@@ -30,9 +32,28 @@ def test_every_unit_comes_back_once(cluster: Cluster) -> None:
     assert sorted(made) == [(number, number * 6) for number in range(40)]
 
 
-def test_a_unit_that_ends_every_worker_ends_the_run_and_is_named(cluster: Cluster) -> None:
+def test_units_of_one_block_come_back_as_they_are_done(cluster: Cluster, tmp_path: Path) -> None:
+    count, sign = 2 * BLOCKS_EACH * NODES, tmp_path / "sign"
+    assert blocks_of(count, NODES) == count // 2, "an even and an odd number are a block"
+    made = {}
+    for position, in_time in cluster.map("score", Waiting(sign, 20), range(count)):
+        made[position] = in_time
+        sign.touch()
+    assert made == dict.fromkeys(range(count), True)
+
+
+def test_a_block_whose_worker_died_loses_and_repeats_nothing(cluster: Cluster, tmp_path: Path) -> None:
+    fallen = tmp_path / "fallen"
+    made = list(cluster.map("score", FallingOnce(201, fallen), range(400)))
+    assert fallen.exists()
+    assert sorted(made) == [(number, number) for number in range(400)]
+
+
+@pytest.mark.parametrize("others", [1, 120])
+def test_a_unit_that_ends_every_worker_ends_the_run_and_is_named(cluster: Cluster, others: int) -> None:
+    """Also where others of its block were done before it, again and again."""
     with pytest.raises(RunError, match="the unit of number kill: 2 workers died over it") as caught:
-        list(cluster.map("score", Trouble(), [1, "kill", 2]))
+        list(cluster.map("score", Trouble(), [*range(others), "kill", *range(others)]))
     assert caught.value.hint
 
 

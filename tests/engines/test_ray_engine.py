@@ -12,12 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from auditkit import load_policy
 from auditkit.auditing.elsewhere import with_engine, workers_of
 from auditkit.engines.base import Cluster
 from auditkit.engines.local import LocalEngine
 from auditkit.engines.ray_engine import RayEngine, Workers
+from auditkit.engines.ray_pipeline import BLOCKS_EACH, MOST_BLOCKS, blocks_of
 from auditkit.engines.ray_worker import packed, unpacked
 from auditkit.errors import AuditkitError, MissingExtraError, PolicyError, Problem, ProblemsError, RunError
 from auditkit.models.openai_backend import OpenAICompatibleBackend
@@ -118,6 +121,18 @@ class TestAnotherEngine:
         with pytest.raises(AuditkitError) as caught:
             with_engine(_policy(tmp_path, kind="local"), told)
         assert "local" in caught.value.hint
+
+
+@given(units=st.integers(1, 10**7), workers=st.integers(1, 2000))
+def test_units_are_handed_out_in_few_blocks_and_every_worker_gets_some(units: int, workers: int) -> None:
+    found = blocks_of(units, workers)
+    assert 1 <= found <= min(units, max(MOST_BLOCKS, BLOCKS_EACH * workers))
+    assert found >= min(units, BLOCKS_EACH * workers)
+
+
+def test_a_million_samples_in_batches_of_16_are_no_62_500_blocks() -> None:
+    assert blocks_of(62_500, 8) == 3907
+    assert blocks_of(20, 3) == 20
 
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

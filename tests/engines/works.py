@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from auditkit.engines.base import Shared, Work
@@ -72,3 +73,43 @@ class Seeing(Work):
 
     def told(self, unit: str) -> str:
         return unit
+
+
+@dataclass(frozen=True)
+class FallingOnce(Work):
+    """Numbers as they are; at one of them the first worker that comes to it dies."""
+
+    number: int
+    fallen: Path
+
+    def opened(self) -> Callable[[int], int]:
+        return self._do
+
+    def told(self, unit: int) -> str:
+        return f"number {unit}"
+
+    def _do(self, unit: int) -> int:
+        if unit == self.number and not self.fallen.exists():
+            self.fallen.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return unit
+
+
+@dataclass(frozen=True)
+class Waiting(Work):
+    """Even numbers are there at once; odd ones wait for a sign, and say whether it came."""
+
+    sign: Path
+    seconds: float
+
+    def opened(self) -> Callable[[int], bool]:
+        return self._do
+
+    def told(self, unit: int) -> str:
+        return f"number {unit}"
+
+    def _do(self, unit: int) -> bool:
+        until = time.monotonic() + self.seconds * (unit % 2)
+        while not self.sign.exists() and time.monotonic() < until:
+            time.sleep(0.05)
+        return unit % 2 == 0 or self.sign.exists()

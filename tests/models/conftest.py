@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
-from safetensors.torch import save_file
 
 from auditkit.models.transformers_model import TransformersModel
 
-from .tiny import reciting_model, reopened, save
+from .tiny import reciting_model, reopened, save, save_adapter
 
 
 @pytest.fixture(scope="session")
@@ -37,11 +34,4 @@ def model(folder: Path) -> Iterator[TransformersModel]:
 @pytest.fixture
 def adapter(tmp_path: Path) -> Path:
     """A LoRA adapter of rank 4."""
-    folder = tmp_path / "adapter"
-    folder.mkdir()
-    (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 4, "lora_alpha": 8}))
-    save_file(
-        {"x.q_proj.lora_A.weight": torch.ones(4, 32), "x.q_proj.lora_B.weight": torch.ones(32, 4)},
-        folder / "adapter_model.safetensors",
-    )
-    return folder
+    return save_adapter(tmp_path / "adapter")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
+import threading
+from contextlib import suppress
 from multiprocessing.connection import Pipe
 from pathlib import Path
 from typing import Any
@@ -11,11 +14,17 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from auditkit import load_policy
 from auditkit.errors import MissingExtraError, ModelError, RunError
+from auditkit.models.base import TokenGuard
+from auditkit.models.bulk_sampling import Wanted
 from auditkit.models.vllm_backend import VllmBackend
-from auditkit.models.vllm_engine import Process, environment
+from auditkit.models.vllm_engine import Engine, Failed, Process, Writing, environment
+from auditkit.policy.schema import Policy
+from auditkit.records import Sampler
 from auditkit.registry import plugin_class
 
+from ..auditing.scripted_project import rows, said, write_project
 from . import tiny
 
 
@@ -109,6 +118,24 @@ def test_the_engine_is_told_no_secret_and_talks_to_nobody(monkeypatch: pytest.Mo
     assert (found["VLLM_NO_USAGE_STATS"], found["HF_HUB_OFFLINE"]) == ("1", "1")
 
 
+def test_the_engine_is_told_no_variable_that_the_policy_names_as_secret(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folder: Path
+) -> None:
+    served = {"backend": "openai_compatible", "base_url": "https://x.example/v1", "model": "m", "api": "completions"}
+    models = {"candidate": {"backend": "vllm", "path": str(folder)}, "base": {**served, "api_key": "env:THEIR_KEY"}}
+    report = {"formats": ["json"], "sign": "none", "secret": "env:IDS_KEY"}
+    settings = load_policy(write_project(tmp_path, said(rows(4, 1)))).model_dump(mode="json")
+    candidate = Policy.model_validate({**settings, "models": models, "report": report}).models.candidate
+    monkeypatch.setenv("THEIR_KEY", "secret")
+    monkeypatch.setenv("IDS_KEY", "secret")
+    monkeypatch.setenv("OTHER", "public")
+    for one in (candidate, candidate.with_weights(folder), pickle.loads(pickle.dumps(candidate))):
+        assert isinstance(one, VllmBackend)
+        told = environment(0, 1, 1, one._settings(folder).hidden)
+        assert "secret" not in told.values()
+        assert told["OTHER"] == "public"
+
+
 def test_an_engine_that_is_gone_ends_the_run_and_not_only_an_arm_of_it() -> None:
     """An arm takes a ModelError for a fault of its own, and is never tried again."""
     ours, theirs = Pipe()
@@ -117,6 +144,48 @@ def test_an_engine_that_is_gone_ends_the_run_and_not_only_an_arm_of_it() -> None
     with pytest.raises(RunError, match=r"ended by itself \(exit status 7\)") as caught:
         Process(child, ours).receive()
     assert "memory" in caught.value.hint
+
+
+class Nothing(TokenGuard):
+    """Forbids nothing."""
+
+    window = 1
+
+    def forbid(self, history: Any, logits: Any) -> None:
+        """Let it be."""
+
+
+def answering(number: int, *, refuses: int = 0) -> Process:
+    """A process that writes its own number, and cannot take a guard so many times."""
+    ours, theirs = Pipe()
+
+    def serve() -> None:
+        left = refuses
+        with suppress(EOFError):
+            while True:
+                order = theirs.recv()
+                if isinstance(order, Writing):
+                    theirs.send([[(number, one.seed)] * one.copies for one in order.wanted])
+                else:
+                    theirs.send(Failed("ValueError", "no guard of this kind") if left else True)
+                    left = max(0, left - 1)
+
+    threading.Thread(target=serve, daemon=True).start()
+    return Process(subprocess.Popen([sys.executable, "-c", "pass"]), ours)
+
+
+def test_a_guard_that_one_copy_cannot_take_leaves_no_answer_behind() -> None:
+    engine = object.__new__(Engine)  # of processes without a model
+    engine.processes = [answering(1), answering(2, refuses=1)]
+    wanted = [Wanted((5,), 3, seed) for seed in (7, 8)]
+    guard = Nothing()
+    try:
+        with pytest.raises(ModelError, match="no guard of this kind"):
+            engine.write(wanted, Sampler(), (), guard)
+        assert engine.write(wanted[1:], Sampler(), ()) == [[(1, 8)]]
+        assert engine.write(wanted, Sampler(), (), guard) == [[(1, 7)], [(2, 8)]]
+    finally:
+        engine.close()
 
 
 def test_copies_have_devices_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:

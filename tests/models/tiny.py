@@ -125,3 +125,17 @@ def reopened(path: object, **settings: Any) -> TransformersModel:
     model = backend(path, **settings).open("candidate")
     assert isinstance(model, TransformersModel)
     return model
+
+
+def save_adapter(folder: Path) -> Path:
+    """A LoRA adapter of rank 4, as peft saves it."""
+    import torch
+    from safetensors.torch import save_file
+
+    folder.mkdir()
+    (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 4, "lora_alpha": 8}))
+    save_file(
+        {"x.q_proj.lora_A.weight": torch.ones(4, 32), "x.q_proj.lora_B.weight": torch.ones(32, 4)},
+        folder / "adapter_model.safetensors",
+    )
+    return folder

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditkit.remote.budget import Budget, BudgetSpentError, Meter, Prices, Spent, raised
+from auditkit.remote.budget import TOLD_REQUESTS, TOLD_SECONDS, Budget, BudgetSpentError, Meter, Prices, Spent, raised
 
 TOKENS = st.integers(0, 500)
 
@@ -29,6 +29,7 @@ def test_the_cap_is_kept_while_answers_cost_no_more_than_was_held_back(
             continue
         meter.settle(dearest, Spent(1, prompt, int(most * share)))
     assert meter.spent.tokens <= cap
+    meter.tell()
     assert sum(noted, Spent()) == meter.spent
 
 
@@ -89,3 +90,20 @@ def test_a_server_is_told_of_once() -> None:
     for fingerprint in ("a", "a", "b", "a"):
         meter.server_said("m", fingerprint)
     assert said == [("m", "a"), ("m", "b")]
+
+
+def test_many_requests_are_told_of_in_few_words_and_none_is_left_out() -> None:
+    noted: list[Spent] = []
+    now = [0.0]
+    meter = Meter(note=noted.append, clock=lambda: now[0])
+    for _ in range(3 * TOLD_REQUESTS):
+        meter.settle(Spent(), Spent(1, 10, 5))
+    assert noted == [Spent(TOLD_REQUESTS, 10 * TOLD_REQUESTS, 5 * TOLD_REQUESTS)] * 3
+    now[0] += TOLD_SECONDS
+    meter.settle(Spent(), Spent(1, 10, 5))
+    assert noted[3:] == [Spent(1, 10, 5)], "a slow service is told of soon, too"
+    meter.settle(Spent(), Spent(1, 10, 5))
+    assert len(noted) == 4
+    meter.tell()
+    meter.tell()
+    assert noted[4:] == [Spent(1, 10, 5)]

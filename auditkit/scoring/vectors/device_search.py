@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from auditkit.scoring.base import Hits, Index, IndexUse, Scores, Search, Vectors
-from auditkit.scoring.vectors.exact_search import ExactSearch, Nearest
+from auditkit.scoring.base import Hits, Index, Search, Vectors
+from auditkit.scoring.vectors.exact_search import EveryPair, ExactSearch, Nearest
 from auditkit.scoring.vectors.mapped import release
 from auditkit.scoring.vectors.products import (
     HALF_ULP,
+    Floats,
     as_scores,
     blocks,
-    check_vectors,
     exact_scores,
     row_norms,
     rows_of,
@@ -74,41 +74,22 @@ class DeviceVectors:
         return whole
 
 
-class DeviceSearch(Search):
+class DeviceSearch(EveryPair):
     """As `ExactSearch`, with the products on a device; the arguments are its own."""
 
     def __init__(
         self, vectors: DeviceVectors, threshold: float | None = None, *, nearest_queries: bool = True, reason: str = ""
     ) -> None:
-        self.vectors, self._vectors = vectors, vectors.vectors
+        super().__init__(
+            vectors.vectors, vectors.norms, threshold=threshold, nearest_queries=nearest_queries, reason=reason
+        )
+        self.vectors = vectors
         self._longest = float(vectors.norms.max(initial=0.0))
-        self._threshold = None if threshold is None else float(np.float32(threshold))
-        self._of_vectors = Nearest.none_yet(vectors.norms) if nearest_queries else None
-        self._seen = 0
-        self._reason = reason
 
-    def add(self, queries: Vectors, hits: Hits | None = None) -> tuple[Index, Scores]:
-        check_vectors(queries, self._vectors)
-        found = Nearest.none_yet(row_norms(queries))
-        if len(queries) and len(self._vectors):
-            found.begin()
-            if self._of_vectors and not self._seen:
-                self._of_vectors.begin()
-            with _full_precision():
-                for rows in blocks(len(queries), ROWS):
-                    self._add_block(rows_of(queries, rows), rows.start, found.part(rows), hits)
-        self._seen += len(queries)
-        return found.index, found.scores
-
-    @property
-    def nearest(self) -> tuple[Index, Scores]:
-        if self._of_vectors is None:
-            raise ValueError("this search keeps no nearest query")
-        return self._of_vectors.index, self._of_vectors.scores
-
-    @property
-    def use(self) -> IndexUse:
-        return IndexUse("exact", 1.0, 0, self._reason or "every pair was compared")
+    def _compare(self, queries: Vectors, norms: Floats, found: Nearest, hits: Hits | None) -> None:  # noqa: ARG002
+        with _full_precision():
+            for rows in blocks(len(queries), ROWS):
+                self._add_block(rows_of(queries, rows), rows.start, found.part(rows), hits)
 
     def _add_block(self, left: Vectors, first: int, found: Nearest, hits: Hits | None) -> None:
         sent = self.vectors.sent(left)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from threading import Lock
@@ -56,33 +57,30 @@ class Nearest:
         return np.where(self.index < 0, np.float32(-np.inf), as_scores(self.score)).astype(np.float32)
 
 
-class ExactSearch(Search):
-    """Queries in blocks against (m, d) ``vectors``, in memory or mapped from disk.
+class EveryPair(Search):
+    """What every exact search keeps, however it forms its products.
 
     Args:
-        vectors: (m, d) rows of unit norm.
+        vectors: (m, d) rows of unit norm, in memory or mapped from disk.
+        norms: (m,) their lengths.
         threshold: from which a pair is a hit; None where nobody asks for hits.
         nearest_queries: keep the nearest query of each vector as well.
         reason: why exact search was chosen.
-        nominator: how products are formed.
     """
 
     def __init__(
-        self,
-        vectors: Vectors,
-        threshold: float | None = None,
-        *,
-        nearest_queries: bool = True,
-        reason: str = "",
-        nominator: Callable[[Vectors, float], Nominator] = Float32,
+        self, vectors: Vectors, norms: Floats, *, threshold: float | None, nearest_queries: bool, reason: str
     ) -> None:
         self._vectors = vectors
-        self._norms = row_norms(vectors)
+        self._norms = norms
         self._threshold = None if threshold is None else float(np.float32(threshold))
-        self._of_vectors = Nearest.none_yet(self._norms) if nearest_queries else None
+        self._of_vectors = Nearest.none_yet(norms) if nearest_queries else None
         self._seen = 0
         self._reason = reason
-        self._nominator = nominator(vectors, float(self._norms.max(initial=0.0)))
+
+    @abstractmethod
+    def _compare(self, queries: Vectors, norms: Floats, found: Nearest, hits: Hits | None) -> None:
+        """Every query, of these lengths, with every vector: who is nearest, and what is a hit."""
 
     def add(self, queries: Vectors, hits: Hits | None = None) -> tuple[Index, Scores]:
         check_vectors(queries, self._vectors)
@@ -92,9 +90,7 @@ class ExactSearch(Search):
             found.begin()
             if self._of_vectors and not self._seen:
                 self._of_vectors.begin()
-            block = _Block(self, queries, norms, found, hits)
-            starts = range(0, len(self._vectors), products.COLUMNS)
-            in_threads(block.work, starts, most=1 if len(queries) * len(self._vectors) <= FEW else None)
+            self._compare(queries, norms, found, hits)
         self._seen += len(queries)
         return found.index, found.scores
 
@@ -107,6 +103,28 @@ class ExactSearch(Search):
     @property
     def use(self) -> IndexUse:
         return IndexUse("exact", 1.0, 0, self._reason or "every pair was compared")
+
+
+class ExactSearch(EveryPair):
+    """Queries in blocks against vectors, on the CPU. ``nominator``: how products are formed."""
+
+    def __init__(
+        self,
+        vectors: Vectors,
+        threshold: float | None = None,
+        *,
+        nearest_queries: bool = True,
+        reason: str = "",
+        nominator: Callable[[Vectors, float], Nominator] = Float32,
+    ) -> None:
+        norms = row_norms(vectors)
+        super().__init__(vectors, norms, threshold=threshold, nearest_queries=nearest_queries, reason=reason)
+        self._nominator = nominator(vectors, float(norms.max(initial=0.0)))
+
+    def _compare(self, queries: Vectors, norms: Floats, found: Nearest, hits: Hits | None) -> None:
+        block = _Block(self, queries, norms, found, hits)
+        starts = range(0, len(self._vectors), products.COLUMNS)
+        in_threads(block.work, starts, most=1 if len(queries) * len(self._vectors) <= FEW else None)
 
 
 class _Block:

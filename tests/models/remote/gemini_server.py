@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.models.remote.serving import Canned, serving
 
 KEY = "test-key-1234567890"
 MODEL = "gemini-9-flash"
 PATH = f"/v1beta/models/{MODEL}:generateContent"
-
-
-@dataclass
-class Canned:
-    """An answer to give instead."""
-
-    status: int
-    body: Any = None
-    headers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -50,31 +40,16 @@ def gemini_server() -> Iterator[GeminiServer]:
     """Serve on a free port of the loopback address."""
     state = GeminiServer()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            state.requests.append({"path": self.path, "key": self.headers.get("x-goog-api-key"), "body": body})
-            answer = state.answer(body)
-            if self.path != PATH or self.headers.get("x-goog-api-key") != KEY:
-                answer = Canned(400, {"error": {"code": 400, "status": "INVALID_ARGUMENT", "message": "no"}})
-            content = json.dumps(answer.body).encode()
-            self.send_response(answer.status)
-            for name, value in {"Content-Type": "application/json", **answer.headers}.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+    def answer(path: str, headers: dict[str, str], body: dict[str, Any]) -> Canned:
+        state.requests.append({"path": path, "key": headers.get("x-goog-api-key"), "body": body})
+        found = state.answer(body)
+        if path != PATH or headers.get("x-goog-api-key") != KEY:
+            return Canned(400, {"error": {"code": 400, "status": "INVALID_ARGUMENT", "message": "no"}})
+        return found
 
-        def log_message(self, *_: Any) -> None:
-            """Quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    state.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
+    with serving(answer) as address:
+        state.url = address
         yield state
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+
+
+__all__ = ["KEY", "MODEL", "PATH", "Canned", "GeminiServer", "gemini_server"]

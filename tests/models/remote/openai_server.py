@@ -6,39 +6,21 @@ stops at the end-of-turn token, as servers do, and behind an appended turn chang
 
 from __future__ import annotations
 
-import io
-import json
 import math
 import random
-import socket
-import struct
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from auditkit.models.scripted import BOS, PIECES, SPECIAL, encode
+from tests.models.remote.serving import Canned, serving
 
 KEY = "test-key-1234567890"
 MODEL = "recites-1"
 END = SPECIAL["<|im_end|>"]
 OPENING, CHANGE = "<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n"
-
-
-@dataclass
-class Canned:
-    """An answer to give instead. ``raw``: these bytes as the body; ``reset``: the line goes dead."""
-
-    status: int = 200
-    body: Any = None
-    headers: dict[str, str] = field(default_factory=dict)
-    raw: bytes | None = None
-    delay: float = 0
-    reset: bool = False
-    endless: bool = False
 
 
 def problem(code: str, param: str | None = None) -> dict[str, Any]:
@@ -157,61 +139,22 @@ def decoded(ids: Sequence[int]) -> str:
 @contextmanager
 def openai_server(script: Sequence[tuple[str, str]]) -> Iterator[OpenAIServer]:
     """Serve on a free port of the loopback address."""
-    state, lock = OpenAIServer(script), threading.Lock()
+    state = OpenAIServer(script)
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    def answer(path: str, headers: dict[str, str], body: dict[str, Any]) -> Canned:
+        given = {"path": path, "key": headers.get("authorization"), "body": body}
+        state.requests.append({**given, "headers": headers, "time": time.monotonic()})
+        found = state.answer(path, body)
+        state._running += 1
+        state.most_at_once = max(state.most_at_once, state._running)
+        return found
 
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            with lock:
-                given = {"path": self.path, "key": self.headers.get("authorization"), "body": body}
-                state.requests.append({**given, "headers": dict(self.headers), "time": time.monotonic()})
-                answer = state.answer(self.path, body)
-                state._running += 1
-                state.most_at_once = max(state.most_at_once, state._running)
-            try:
-                time.sleep(answer.delay)
-                self._give(answer)
-            finally:
-                with lock:
-                    state._running -= 1
+    def done() -> None:
+        state._running -= 1
 
-        def _give(self, answer: Canned) -> None:
-            if answer.reset:
-                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                self.connection.close()
-                self.wfile = self.rfile = io.BytesIO()
-                return
-            content = answer.raw if answer.raw is not None else json.dumps(answer.body).encode()
-            self.send_response(answer.status)
-            for name, value in {"Content-Type": "application/json", **answer.headers}.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(2**40 if answer.endless else len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-            while answer.endless:
-                self.wfile.write(b" " * 65_536)
-
-        def log_message(self, *_: Any) -> None:
-            """Quiet."""
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, *_: Any) -> None:
-            """Whoever hung up was told to."""
-
-    server = Server(("127.0.0.1", 0), Handler)
-    state.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
+    with serving(answer, done) as address:
+        state.url = f"{address}/v1"
         yield state
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 __all__ = ["BOS", "CHANGE", "END", "KEY", "MODEL", "OPENING", "Canned", "OpenAIServer", "openai_server", "problem"]

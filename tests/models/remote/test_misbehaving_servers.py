@@ -165,7 +165,7 @@ def test_what_is_under_way_when_it_is_interrupted_is_counted_before_the_model_is
             model.sample(SamplingRequest("attack", prefix, Sampler(max_new_tokens=90), 9, 7, 0))
     finally:
         signal.signal(signal.SIGALRM, before)
-    assert len(noted) == len(server.requests) == 3  # nobody writes to the run's log behind its back
+    assert sum(noted, Spent()).requests == len(server.requests) == 3  # nobody writes to the run's log behind its back
 
 
 def test_an_answer_without_end_is_given_up(

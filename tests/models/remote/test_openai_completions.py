@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from auditkit.errors import ModelError, TemplateError
-from auditkit.models.base import LanguageModel
+from auditkit.errors import ModelError, RunError, TemplateError
+from auditkit.models.base import LanguageModel, TokenReading
 from auditkit.models.scripted import encode
 from auditkit.records import Generation, Prefix, Sampler, SamplingRequest, TurnFormat
+from auditkit.remote.budget import Meter, Spent
+from auditkit.remote.kept import Kept
 from tests.models.remote.conftest import Section
-from tests.models.remote.openai_server import CHANGE, END, Canned, OpenAIServer, problem
+from tests.models.remote.openai_server import CHANGE, END, MODEL, Canned, OpenAIServer, problem
 from tests.models.tiny import RECORDS
 
 WHOLE = {record: (*encode(record[0]), *encode(CHANGE), *encode(record[1]), END) for record in RECORDS}
@@ -172,6 +175,43 @@ def test_a_server_that_does_not_tell_what_it_is_said_to_tell(
     server.decide = lambda _: Canned(body={"choices": [choice]})
     with section(logprobs="prompt_logprobs").open("candidate") as model, pytest.raises(ModelError):
         model.read([encode("abc")], model.template_prefix(""))
+
+
+def test_an_answer_that_tells_nothing_of_use_was_paid_for(server: OpenAIServer, section: Section) -> None:
+    usage = {"prompt_tokens": 40, "completion_tokens": 2}
+    server.decide = lambda _: Canned(body={"choices": [{"index": 0, "text": ""}], "model": MODEL, "usage": usage})
+    meter = Meter()
+    backend = section(logprobs="echo", concurrency=1).metered(meter)
+    with backend.open("candidate") as model, pytest.raises(ModelError, match="does not echo"):
+        model.read([encode("What?")], model.template_prefix(""))
+    assert meter.spent == Spent(1, 40, 2)
+
+
+@pytest.mark.parametrize("way", ["echo", "prompt_logprobs"])
+def test_what_was_read_is_not_asked_for_again_by_the_process_that_goes_on(
+    server: OpenAIServer, section: Section, tmp_path: Path, way: str
+) -> None:
+    texts = [encode(question) for question, _ in RECORDS]
+
+    def read(texts: list[tuple[int, ...]]) -> list[TokenReading]:
+        backend = section(logprobs=way, concurrency=1).metered(Meter(), Kept(tmp_path / "answers"))
+        with backend.open("candidate") as model:
+            return model.read(texts, model.template_prefix(""))
+
+    server.decide = lambda _: Canned(403) if len(server.requests) == 3 else None
+    with pytest.raises(RunError, match="403"):
+        read(texts)
+    found = read(texts)
+    assert len(server.requests) == 3 + len(texts) - 2
+    with section(logprobs=way).open("candidate") as model:
+        wanted = model.read(texts, model.template_prefix(""))
+    for mine, theirs in zip(found, wanted, strict=True):
+        assert mine.logprobs.tobytes() == theirs.logprobs.tobytes()
+        assert mine.greedy.tobytes() == theirs.greedy.tobytes()
+    read(texts[:1])
+    before = len(server.requests)
+    read(texts)
+    assert len(server.requests) == before + len(texts), "what a whole part became is on disk: it is let go"
 
 
 def test_without_logprobs_nothing_is_read(server: OpenAIServer, section: Section) -> None:
