@@ -87,7 +87,7 @@ class Case:
         from auditkit.models.regular import sha256_of
 
         if self.weights is None:
-            return Path(load_policy(self.policy).models.candidate.path)
+            return Path(load_policy(self.policy).models.candidate.model_dump()["path"])
         kind = read_header(self.weights).tokenizer_pre
         return dense_copy(self.weights, sha256_of(self.weights), self.dtype, kind, None)
 
