@@ -16,13 +16,11 @@ from auditkit.worth import base
 from auditkit.worth.base import (
     EXACT_DUPLICATE,
     JUDGED,
-    NEAR_DUPLICATE,
     OUTVOTED,
     REASONS,
     UNREADABLE,
     WRONG,
     Extraction,
-    Filtered,
     FilterSection,
     JudgeSection,
 )

@@ -55,17 +55,17 @@ def test_it_tells_how_far_it_is() -> None:
 
 
 def test_what_an_earlier_process_heard_is_not_asked_again(tmp_path: Path) -> None:
-    class Interrupted(Exception):
+    class StoppedError(Exception):
         pass
 
-    class Dies(Speaking):
+    class Dying(Speaking):
         def complete(self, *given: Any) -> Any:
             if self.samplers:
-                raise Interrupted
+                raise StoppedError
             return super().complete(*given)
 
-    with pytest.raises(Interrupted):
-        Judge(Dies(by_number), section(), kept=Kept(tmp_path / "kept")).scores(MANY)
+    with pytest.raises(StoppedError):
+        Judge(Dying(by_number), section(), kept=Kept(tmp_path / "kept")).scores(MANY)
     again = Speaking(by_number)
     assert Judge(again, section(), kept=Kept(tmp_path / "kept")).scores(MANY) == EXPECTED
     assert len(again.asked_of) == 9

@@ -75,8 +75,22 @@ def test_a_score_is_the_last_line(answer: str, score: int) -> None:
 
 @pytest.mark.parametrize(
     "answer",
-    ["", "\n", "Score: 6", "Score: 0", "Score: 45", "Score: 4 or 5", "Score: 4.5", "I give it a 4", "Score:", "four"]
-    + ["Score: 4\nbecause it fits", "Score: 10/5", "4 5", "Score: 4" + " " * 100 + "*", "* " * 100_000, "Score: ４"],
+    [
+        *(
+            "",
+            "\n",
+            "Score: 6",
+            "Score: 0",
+            "Score: 45",
+            "Score: 4 or 5",
+            "Score: 4.5",
+            "I give it a 4",
+            "Score:",
+            "four",
+        ),
+        *("Score: 4\nbecause it fits", "Score: 10/5", "4 5", "Score: 4" + " " * 100 + "*", "* " * 100_000),
+        "Score: ４",
+    ],
 )
 def test_anything_else_is_no_score(answer: str) -> None:
     assert read_score(answer) is None
