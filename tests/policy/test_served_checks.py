@@ -68,6 +68,11 @@ CASES: dict[str, tuple[str, str, str]] = {
         "      model: {",
         "the judge is sent what was extracted over the network, which 'sft' forbids",
     ),
+    "a judge whose template nobody knows": (
+        policy(CHAT, rest=f"worth:\n  filter:\n    judge:\n      model: {LOCAL % 'completions'}"),
+        "      model: {",
+        "the judge is asked through its chat template",
+    ),
     "a judge that answers nothing": (
         policy(CHAT, rest="worth:\n  filter:\n    judge:\n      model: {backend: scripted, lines: [{user: a}]}"),
         "      model: {",

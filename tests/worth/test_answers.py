@@ -73,10 +73,16 @@ def test_other_answers(a: str, b: str) -> None:
     assert not same_answer(a, b)
 
 
-@given(text=st.text(max_size=60))
-def test_one_form_is_its_own_form(text: str) -> None:
-    once = canonical(text)
-    assert same_answer(text, once) or as_number(once) is None
+@given(number=st.integers(-(10**9), 10**9), decimals=st.integers(0, 3))
+def test_one_number_written_in_several_ways(number: int, decimals: int) -> None:
+    written = [f"{number}", f"{number:,}", f"{number:,.{decimals}f}", f"${number}$", f" {number}. ", f"{2 * number}/2"]
+    assert len({canonical(one) for one in [*written, rf"\text{{{number}}}", rf"\frac{{{number}}}{{1}}"]}) == 1
+    assert not same_answer(str(number), str(number + 1))
+
+
+@given(text=st.text())
+def test_any_text_is_the_same_as_itself_spaced_out(text: str) -> None:
+    assert same_answer(text, f"  {text}\n")
 
 
 @given(number=st.fractions(max_denominator=50))
