@@ -35,7 +35,7 @@ from auditkit.worth.base import (
 )
 from auditkit.worth.judge import Judge
 from auditkit.worth.languages import script_share, speaks
-from auditkit.worth.wellformed import markup_pattern, repetition
+from auditkit.worth.wellformed import has_markup, is_repetitive
 
 Rule = Callable[[Extraction], str | None]  # the reason to drop it
 Verifier = Callable[[Extraction], bool | None]  # whether its final answer is right; None where it cannot tell
@@ -209,19 +209,15 @@ def _lengths(section: FilterSection) -> Rule:
 
 
 def _markup(section: FilterSection) -> Rule:
-    pattern = markup_pattern(section.more_markup, known=section.markup)
+    def marked(text: str) -> bool:
+        return (section.markup and has_markup(text)) or any(more in text for more in section.more_markup)
 
-    def rule(extraction: Extraction) -> str | None:
-        found = pattern.search(extraction.prompt) or pattern.search(extraction.response)
-        return MARKUP if found else None
-
-    return rule
+    return lambda one: MARKUP if marked(one.prompt) or marked(one.response) else None
 
 
 def _repetition(most: float) -> Rule:
-    def rule(extraction: Extraction) -> str | None:
-        loops = repetition(extraction.prompt) > most or repetition(extraction.response) > most
-        return REPETITION if loops else None
+    def rule(one: Extraction) -> str | None:
+        return REPETITION if is_repetitive(one.prompt, most) or is_repetitive(one.response, most) else None
 
     return rule
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from auditkit.worth import base
+from auditkit.worth.answers import read_answer
 from auditkit.worth.base import (
     EXACT_DUPLICATE,
     JUDGED,
@@ -24,7 +25,6 @@ from auditkit.worth.base import (
     FilterSection,
     JudgeSection,
 )
-from auditkit.worth.extractions import read_answer
 from auditkit.worth.filtering import filtered
 from auditkit.worth.judge import Judge
 from tests.worth.judging import Speaking, extraction, section, shown
