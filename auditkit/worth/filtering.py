@@ -100,6 +100,7 @@ class _FirstPass:
         self._majority = section.majority
         self._seen: set[Digest] = set()
         self._votes: defaultdict[Digest, Counter[str]] = defaultdict(Counter)
+        self._chosen: dict[Digest, str | None] = {}
 
     def reason(self, extraction: Extraction) -> str | None:
         """Why this one is dropped at once."""
@@ -124,9 +125,16 @@ class _FirstPass:
     def _is_outvoted(self, extraction: Extraction) -> bool:
         if extraction.answer is None:
             return False  # it has no vote, and nobody votes on it
-        votes = self._votes[_digest(extraction.prompt.casefold())]
-        own = canonical(extraction.answer)
-        return any(count >= votes[own] for answer, count in votes.items() if answer != own)
+        question = _digest(extraction.prompt.casefold())
+        if question not in self._chosen:
+            self._chosen[question] = _chosen(self._votes[question])
+        return canonical(extraction.answer) != self._chosen[question]
+
+
+def _chosen(votes: Counter[str]) -> str | None:
+    """The answer with more votes than every other; None where there is none."""
+    (first, most), *second = votes.most_common(2)
+    return None if second and second[0][1] == most else first
 
 
 def _digest(*texts: str) -> Digest:

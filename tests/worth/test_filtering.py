@@ -166,6 +166,13 @@ def test_a_tie_convinces_nobody_and_no_answer_has_no_vote() -> None:
     assert dropped(given_[0], other, majority=True) == {}
 
 
+def test_one_question_with_many_answers_is_counted_once() -> None:
+    """To compare every answer with every other would take minutes."""
+    given_ = [extraction(number, response=f"{number}", answer=f"{number}") for number in range(20_000)]
+    rules = FilterSection(majority=True, near_duplicates=None)
+    assert filtered(given_, rules).counts() == {"kept": 0, OUTVOTED: 20_000}
+
+
 def test_whoever_has_right_answers_can_use_them() -> None:
     right = {"Who is it?": "Tom", "Who was it?": "Ann"}
     given_ = [
