@@ -58,7 +58,7 @@ def unreached(policy: Policy) -> list[str]:
 
 def metered(context: Context) -> Context:
     """The same run, with what its served models cost counted, and held to the budget."""
-    found = {role: _metered(context, role, backend) for role, backend in served(context.policy).items()}
+    found = {role: metered_model(context, role, backend) for role, backend in served(context.policy).items()}
     if not found:
         return context
     models = context.policy.models.model_copy(update=found)
@@ -79,8 +79,11 @@ def spent_on(log: EventLog, role: str) -> Spent:
 def served_facts(context: Context, role: str) -> dict[str, Any]:
     """What the report says of a served model: what it took, and what the server called itself."""
     backend = served(context.policy).get(role)
-    if backend is None:
-        return {}
+    return {} if backend is None else facts_of(context, role, backend)
+
+
+def facts_of(context: Context, role: str, backend: Any) -> dict[str, Any]:
+    """What a served model took in this role, and what the server called itself."""
     backend.meter.tell()
     spent = spent_on(context.log, role)
     said = [event for event in context.log.recorded(SAID) if event["role"] == role]
@@ -92,7 +95,8 @@ def served_facts(context: Context, role: str) -> dict[str, Any]:
     }
 
 
-def _metered(context: Context, role: str, backend: Any) -> ModelBackend:
+def metered_model(context: Context, role: str, backend: Any) -> ModelBackend:
+    """A served model, counted and kept under this role."""
     log = context.log
 
     def note(spent: Spent) -> None:
