@@ -7,13 +7,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-CUT_OFF = "cut off"
+from auditkit.worth.filter_section import FilterSection, JudgeSection
+
+__all__ = ["REASONS", "Extraction", "FilterSection", "Filtered", "JudgeSection"]
+
 NO_QUESTION = "no question"
+CUT_OFF = "cut off or withheld"
 NO_ANSWER = "no answer"
+NO_FINAL_ANSWER = "no final answer"
 MARKUP = "template markup inside a turn"
 REPETITION = "degenerate repetition"
 TOO_SHORT = "too short"
 TOO_LONG = "too long"
+SCRIPT = "another script"
 LANGUAGE = "another language"
 EXACT_DUPLICATE = "exact duplicate"
 NEAR_DUPLICATE = "near duplicate"
@@ -24,13 +30,15 @@ UNREADABLE = "the judge gave no readable answer"
 
 # In the order in which they are asked: a generation is dropped for the first that holds.
 REASONS: tuple[str, ...] = (
-    CUT_OFF,
     NO_QUESTION,
+    CUT_OFF,
     NO_ANSWER,
-    MARKUP,
+    NO_FINAL_ANSWER,
     TOO_SHORT,
     TOO_LONG,
+    MARKUP,
     REPETITION,
+    SCRIPT,
     LANGUAGE,
     WRONG,
     EXACT_DUPLICATE,
