@@ -179,9 +179,8 @@ def _gain(estimate: Estimate | None) -> Figured:
         return Figured(NOTHING)
     if not formatting.is_share(estimate.metric):
         return _figure(estimate)
-    low, high = (
-        formatting.points(end).replace(f"{formatting.NBSP}points", "") for end in (estimate.low, estimate.high)
-    )
+    ends = (formatting.points(end) for end in (estimate.low, estimate.high))
+    low, high = (end.removesuffix(f"{formatting.NBSP}points") for end in ends)
     return Figured(formatting.points(estimate.value), f"{low} to {high}")
 
 

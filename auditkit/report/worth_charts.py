@@ -27,7 +27,7 @@ def worth_charts(found: Worth | None) -> list[Drawn]:
         _scores(cells[2 * at], task, generations)
         _shares(cells[2 * at + 1], task, generations)
     caption = (
-        f"What the base model learns from what {quoted(found.attack)} brought up, by the attacker's budget (dots), beside "
+        f"What the base model learns from what {quoted(found.attack)} brought up, by budget (dots), beside "
         f"as many originals (solid), controls (dashed) and no training (dotted): the score on held-out tasks, and the "
         f"share of the originals' gain. With 95 % intervals over {found.seeds} seeds and the questions."
     )
