@@ -111,7 +111,7 @@ def test_a_run_cut_off_anywhere_goes_on_to_the_same_figures(
     """Between training and scoring, in the middle of a training, and between two arms."""
     cuts = iter([("trained", 1), ("scored", 2), ("trained", 3)])
 
-    class Cut(Exception):
+    class CutError(Exception):
         pass
 
     def cutting(function: Any, what: str) -> Any:
@@ -120,7 +120,7 @@ def test_a_run_cut_off_anywhere_goes_on_to_the_same_figures(
         def called(*args: Any, **given: Any) -> Any:
             if state["next"] == (what, next(calls)):
                 state["next"] = next(cuts, None)
-                raise Cut
+                raise CutError
             return function(*args, **given)
 
         return called
@@ -128,11 +128,11 @@ def test_a_run_cut_off_anywhere_goes_on_to_the_same_figures(
     state: dict[str, Any] = {"next": next(cuts)}
     monkeypatch.setattr(worth, "trained", cutting(worth.trained, "trained"))
     monkeypatch.setattr(worth, "answered", cutting(worth.answered, "scored"))
-    with pytest.raises(RunError, match="the run broke: Cut"):
+    with pytest.raises(RunError, match="the run broke: CutError"):
         runner.start(load_policy(project), tmp_path, Silent())
     (folder,) = [path for path in tmp_path.iterdir() if path.is_dir()]
     for _ in range(2):
-        with pytest.raises(RunError, match="the run broke: Cut"):
+        with pytest.raises(RunError, match="the run broke: CutError"):
             runner.resume(folder, Silent())
     assert state["next"] is None
     again = runner.resume(folder, Silent()).report
