@@ -25,10 +25,12 @@ from auditkit.auditing.reading_plan import readings_of
 from auditkit.auditing.secret import secret_if_known
 from auditkit.auditing.serving_costs import what_it_costs, what_it_is_sent
 from auditkit.auditing.spending import unreached
+from auditkit.auditing.worth_filter import what_the_judge_costs
+from auditkit.auditing.worth_plan import valued_attack
 from auditkit.errors import AuditkitError, Problem, ProblemsError
 from auditkit.models.base import ModelPreflight
 from auditkit.policy.load import weaker_than_preset
-from auditkit.policy.schema import Policy
+from auditkit.policy.schema import Policy, Worth
 from auditkit.records import ModelIdentity
 from auditkit.report.base import RulePower
 from auditkit.signing.pdf_timestamp import host_of
@@ -202,6 +204,18 @@ def _worth(policy: Policy, datasets: list[PreparedDataset], parameters: int, fou
     if work:
         told += f", very roughly {_duration(work / _matrix_flops() / 3600)} on this machine's processor"
     found.tell("needs", told)
+    _judge(policy, policy.worth, found)
+
+
+def _judge(policy: Policy, section: Worth, found: Preflight) -> None:
+    """What a judge that is served may cost: at most, every generation of every budget reaches it."""
+    attack, judge = valued_attack(policy, section), section.filter.judge
+    if attack is None or judge is None:
+        return
+    told, warning = what_the_judge_costs(judge, attack.samples)
+    found.warnings += [warning] if warning else []
+    if told:
+        found.tell("needs", told)
 
 
 def _waivers(policy: Policy, found: Preflight) -> None:
