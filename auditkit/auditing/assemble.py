@@ -27,6 +27,9 @@ from auditkit.auditing.score import Scores
 from auditkit.auditing.spending import served_facts
 from auditkit.auditing.viability import most_accepted
 from auditkit.auditing.waiving import leaked_clusters, marked, weigh
+from auditkit.auditing.worth import Valued
+from auditkit.auditing.worth_filter import judge_facts
+from auditkit.auditing.worth_report import worth_report
 from auditkit.policy.gate import evaluate, verdict_on
 from auditkit.policy.power import powers
 from auditkit.policy.schema import Policy
@@ -47,7 +50,9 @@ from auditkit.scoring.base import IndexUse
 from auditkit.scoring.coverage import curve_points
 
 
-def assemble(context: Context, baseline: Measured, arms: Sequence[Measured], info: RunInfo) -> AuditReport:
+def assemble(
+    context: Context, baseline: Measured, arms: Sequence[Measured], info: RunInfo, worth: Valued | None = None
+) -> AuditReport:
     """The whole report. For the same policy, data, model and seeds all is the same but ``info`` and what came before.
 
     Evidence and figures are those of the arm that ships, or the baseline's where that could not be measured.
@@ -92,6 +97,7 @@ def assemble(context: Context, baseline: Measured, arms: Sequence[Measured], inf
         attribution=attribution(inside, scores),
         instrument=shipped_calibration(),
         mitigations=_mitigations(policy, baseline, arms, views) if arms else None,
+        worth=worth_report(worth) if worth else None,
         limits=limits(policy, datasets),
         registration=registration,
         earlier_runs=earlier,
@@ -139,6 +145,8 @@ def _provenance(context: Context) -> dict[str, Any]:
         if backend is not None
     }
     hidden = ("time", "event", "prev")
+    if context.policy.worth and (judge := context.policy.worth.filter.judge):
+        models["judge"] = judge_facts(context, judge)
     told = [{key: fact for key, fact in event.items() if key not in hidden} for event in context.log.recorded("engine")]
     engines = [one for number, one in enumerate(told) if one not in told[:number]]
     return {**provenance(), "models": models, **({"engines": engines} if engines else {})}

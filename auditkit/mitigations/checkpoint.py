@@ -10,9 +10,9 @@ from pydantic import Field
 from auditkit.errors import MitigationFailedError
 from auditkit.mitigations.base import Made, WeightMitigation, Workshop
 from auditkit.mitigations.changed_weights import UNPACKED, told_plainly
-from auditkit.mitigations.recipe import resolved_path
 from auditkit.models.base import ModelBackend, WeightsPath
 from auditkit.records import Fact
+from auditkit.training.recipe import resolved_path
 
 HUB = "hub://"
 

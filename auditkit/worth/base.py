@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from auditkit.worth.filter_section import FilterSection, JudgeSection
+from auditkit.worth.section import WorthSection
 
-__all__ = ["REASONS", "Extraction", "FilterSection", "Filtered", "JudgeSection"]
+__all__ = ["REASONS", "Extraction", "FilterSection", "Filtered", "JudgeSection", "WorthSection"]
 
 NO_QUESTION = "no question"
 CUT_OFF = "cut off or withheld"
