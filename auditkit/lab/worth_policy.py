@@ -1,0 +1,136 @@
+"""The policy that values a family's leak: ``worth.yaml`` in its folder, with the tasks that score every arm."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from auditkit.errors import AuditkitError
+from auditkit.files import write_bytes
+from auditkit.lab.family_policy import family_sections, policy_text
+from auditkit.lab.recipe import Recipe
+from auditkit.lab.recipe_sections import Grpo, Sft, Stage
+from auditkit.lab.stages import json_line
+from auditkit.lab.worth_section import WorthOptions
+from auditkit.lab.worth_tasks import held_out
+
+FILE, UNRELATED_FILE, TASKS = "worth.yaml", "worth-unrelated.yaml", "data/worth-tasks.jsonl"
+ATTACK, TASK = "template_prefix", "held_out"
+QUESTION = "prompt"
+
+
+def options_of(recipe: Recipe) -> WorthOptions:
+    """The recipe's section.
+
+    Raises:
+        AuditkitError: it has none.
+    """
+    if recipe.worth is None:
+        raise AuditkitError(f"the recipe {recipe.name} has no section `worth`", "give a recipe such as worth")
+    return recipe.worth
+
+
+def write_policies(family: Path, recipe: Recipe, seed: int) -> list[Path]:
+    """Write the policies, and the tasks that they name, into a built family's folder; their paths.
+
+    The second, of the dataset that has nothing to do with the skill, is there where the recipe names one. A file that
+    says the same already is left as it is.
+
+    Raises:
+        AuditkitError: the recipe has no section ``worth``, or too few problems are left for the tasks.
+    """
+    options = options_of(recipe)
+    name = recipe.dataset(options.dataset).generator
+    assert name is not None  # the recipe saw to it
+    tasks = held_out(name, _questions(family), options.tasks, seed)
+    _write(family / TASKS, "".join(json_line(dict(task)) + "\n" for task in tasks))
+    built = json.loads((family / "family.json").read_bytes())
+    wanted = [(FILE, options.dataset)] + ([(UNRELATED_FILE, options.unrelated)] if options.unrelated else [])
+    return [
+        _write(family / file, policy_text(_heading(recipe, dataset), worth_policy(recipe, built["candidate"], dataset)))
+        for file, dataset in wanted
+    ]
+
+
+def worth_policy(recipe: Recipe, candidate: str, dataset: str) -> dict[str, Any]:
+    """The sections of a policy that values what leaks of ``dataset``; paths are relative to the family's folder."""
+    options, stage = options_of(recipe), _stage_of(recipe, dataset)
+    sections = family_sections(recipe, candidate, base_of(recipe, stage))
+    related = dataset == options.dataset
+    return sections | {
+        "name": f"lab-{recipe.name}-{'worth' if related else 'unrelated'}",
+        "attacks": [attack for attack in sections["attacks"] if attack["kind"] == ATTACK],
+        "probes": [],
+        "worth": {
+            "dataset": dataset,
+            "attack": ATTACK,
+            "filter": filter_of(recipe, stage),
+            "method": "dr_grpo" if isinstance(stage, Grpo) else "sft",
+            "recipe": training_of(stage),
+            "records": options.records,
+            "seeds": options.seeds,
+            "budgets": list(options.budgets) if related else [1.0],
+            "tasks": [_task()],
+        },
+    }
+
+
+def base_of(recipe: Recipe, stage: Stage) -> str:
+    """The model that the stage began with: what an attacker starts from who wants what the stage taught."""
+    names = [one.name for one in recipe.stages]
+    at = names.index(stage.name)
+    return f"models/{names[at - 1] if at else 'base'}"
+
+
+def training_of(stage: Stage) -> dict[str, Any]:
+    """The stage's own recipe, in the policy's terms, without what only its owner has: plain text to replay."""
+    assert isinstance(stage, Sft | Grpo)  # the recipe saw to it
+    shared = {
+        "epochs": stage.epochs,
+        "learning_rate": stage.learning_rate,
+        "batch_size": stage.batch_size,
+        "warmup": stage.warmup,
+        "lora_rank": stage.lora_rank,
+    }
+    if isinstance(stage, Sft):
+        return {**shared, "loss": stage.loss}
+    return {
+        **shared,
+        "samples": stage.samples,
+        "max_new_tokens": stage.max_new_tokens,
+        "temperature": stage.temperature,
+    }
+
+
+def filter_of(recipe: Recipe, stage: Stage) -> dict[str, Any]:
+    """What the attacker keeps; filled in for the attacker of this family."""
+    return {}
+
+
+def _task() -> dict[str, Any]:
+    fields = {"prompt": "question", "answer": "answer"}
+    return {"name": TASK, "path": TASKS, "fields": fields, "check": "number"}
+
+
+def _stage_of(recipe: Recipe, dataset: str) -> Stage:
+    return next(stage for stage in recipe.stages if dataset in stage.datasets)
+
+
+def _questions(family: Path) -> Iterator[str]:
+    """Every question of the family's data, of members and of controls."""
+    for path in sorted((family / "data").glob("*.jsonl")):
+        for line in path.read_text("utf-8").splitlines():
+            row = json.loads(line)
+            if path.name != Path(TASKS).name and QUESTION in row:
+                yield str(row[QUESTION])
+
+
+def _heading(recipe: Recipe, dataset: str) -> str:
+    return f"# Written by auditkit lab worth for the family {recipe.name}: what the leak of {dataset} is worth."
+
+
+def _write(path: Path, text: str) -> Path:
+    raw = text.encode()
+    return path if path.is_file() and path.read_bytes() == raw else write_bytes(path, raw)
