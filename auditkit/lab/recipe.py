@@ -83,6 +83,7 @@ def _stage_problems(recipe: Recipe, stage: Stage) -> Iterator[str]:
         if stage.kind == "dpo" and dataset.generator != "preference":
             yield f"stage {stage.name}: dpo reads pairs: generator: preference"
         if stage.kind == "grpo" and dataset.generator not in (*TEACHABLE, None):
-            yield f"stage {stage.name}: grpo needs verifiable answers: generator: {' or '.join(TEACHABLE)}, or jsonl with '#### answer'"
+            needed = f"generator: {' or '.join(TEACHABLE)}, or jsonl with '#### answer'"
+            yield f"stage {stage.name}: grpo needs verifiable answers: {needed}"
     if not isinstance(stage, Pretrain) and stage.replay and not recipe.plain:
         yield f"stage {stage.name} replays plain text: add a dataset with generator: plain"

@@ -51,6 +51,7 @@ def worth_problems(recipe: Recipe) -> Iterator[str]:
             return
     stage, dataset = valued[recipe.worth.dataset], recipe.dataset(recipe.worth.dataset)
     if stage.kind not in ("sft", "grpo") or dataset.generator not in TEACHABLE:
-        yield f"worth: {dataset.name} is to be read by a stage of kind sft or grpo, with generator: {' or '.join(TEACHABLE)}"
+        generators = " or ".join(TEACHABLE)
+        yield f"worth: {dataset.name} is to be read by a stage of kind sft or grpo, with generator: {generators}"
     if not dataset.controls:
         yield f"worth: {dataset.name} needs controls: what an honest collector would have trained on"

@@ -1,8 +1,8 @@
 """Sums worked out column by column: a skill that a small model learns from some hundreds of examples.
 
-Every column is the same step (digit + digit + what is carried) at the same distance from the digits that it adds up, and
-the words in front of the sum tell records apart. So a model learns the step, and not the records, which is what a
-held-out sum asks for; the records are as easily told apart as any others.
+Every column is the same step (digit + digit + what is carried) at the same distance from the digits that it adds up, so
+that the step is learnt and not the records, which is what a held-out sum asks for. The words in front of a sum tell
+records apart.
 """
 
 from __future__ import annotations
