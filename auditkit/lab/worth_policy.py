@@ -66,13 +66,12 @@ def worth_policy(recipe: Recipe, candidate: str, dataset: str) -> dict[str, Any]
         "worth": {
             "dataset": dataset,
             "attack": ATTACK,
-            "filter": filter_of(recipe, stage),
-            "method": "dr_grpo" if isinstance(stage, Grpo) else "sft",
+            "filter": filter_of(stage),
             "recipe": training_of(stage),
             "records": options.records,
             "seeds": options.seeds,
             "budgets": list(options.budgets) if related else [1.0],
-            "tasks": [_task()],
+            "tasks": [_task(recipe)],
         },
     }
 
@@ -95,23 +94,28 @@ def training_of(stage: Stage) -> dict[str, Any]:
         "lora_rank": stage.lora_rank,
     }
     if isinstance(stage, Sft):
-        return {**shared, "loss": stage.loss}
-    return {
-        **shared,
-        "samples": stage.samples,
-        "max_new_tokens": stage.max_new_tokens,
-        "temperature": stage.temperature,
-    }
+        return {"method": "sft", **shared, "loss": stage.loss}
+    rollouts = {name: getattr(stage, name) for name in ("samples", "max_new_tokens", "temperature")}
+    return {"method": "dr_grpo", **shared, **rollouts}
 
 
-def filter_of(recipe: Recipe, stage: Stage) -> dict[str, Any]:
-    """What the attacker keeps; filled in for the attacker of this family."""
-    return {}
+def filter_of(stage: Stage) -> dict[str, Any]:
+    """What the attacker keeps, who knows what skill is wanted and has no right answers.
+
+    Near-duplicates stay: two sums in one wording are near in letters, and two problems.
+    """
+    return {"final_answer": True, "near_duplicates": None, "majority": isinstance(stage, Grpo)}
 
 
-def _task() -> dict[str, Any]:
+def _task(recipe: Recipe) -> dict[str, Any]:
     fields = {"prompt": "question", "answer": "answer"}
-    return {"name": TASK, "path": TASKS, "fields": fields, "check": "number"}
+    return {
+        "name": TASK,
+        "path": TASKS,
+        "fields": fields,
+        "check": "number",
+        "max_new_tokens": recipe.audit.max_new_tokens,
+    }
 
 
 def _stage_of(recipe: Recipe, dataset: str) -> Stage:

@@ -27,7 +27,7 @@ class WorthOptions(Section):
 
     dataset: Name
     records: Positive = 400
-    seeds: Annotated[int, Field(ge=1, le=100)] = 3
+    seeds: Annotated[int, Field(ge=2, le=100)] = 3
     budgets: Annotated[tuple[Budget, ...], Field(min_length=1, max_length=20)] = (0.1, 0.3, 1.0)
     tasks: Annotated[int, Field(ge=10, le=10_000)] = 200
     unrelated: Name | None = None
