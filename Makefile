@@ -20,7 +20,7 @@ $(VENV)/.installed-lab: $(VENV)/.installed
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[transformers,pdf,model-signing,hnsw,hub,gemini,openai,sentence-transformers,lab,dp,lm-eval,ray,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[transformers,pdf,model-signing,hnsw,hub,gemini,openai,sentence-transformers,lab,dp,lm-eval,ray,languages,dev]'
 	touch $@
 
 # vLLM wants its own torch build, and PyPI's torchvision, torchaudio and torchcodec, which come with it, are CUDA ones:

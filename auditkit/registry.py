@@ -5,12 +5,15 @@ Third parties add kinds through the entry-point groups ``auditkit.attacks``, ``a
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationInfo
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from auditkit.errors import AuditkitError
 
@@ -120,3 +123,46 @@ def plugin_class(family: Family, kind: str) -> type[Any]:
         raise AuditkitError(f"no {family} plug-in is called {kind!r}", f"one of: {', '.join(kinds(family))}") from None
     loaded: type[Any] = getattr(import_module(module), name)
     return loaded
+
+
+class PluginOf:
+    """Annotation: a section whose ``kind`` (``backend`` for models) picks a class of this family."""
+
+    def __init__(self, family: Family) -> None:
+        self.family = family
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.with_info_plain_validator_function(
+            self._validate,
+            serialization=core_schema.plain_serializer_function_ser_schema(lambda v: v.model_dump(mode="json")),
+        )
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        choices = [found for kind in sorted(kinds(self.family)) if (found := self._importable(kind)) is not None]
+        # Through the handler, so that what plug-ins refer to is defined once, at the root of the schema.
+        return {"oneOf": [handler(choice.__pydantic_core_schema__) for choice in choices]} if choices else {"not": {}}
+
+    def _validate(self, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, Plugin):
+            return value
+        key = DISCRIMINATOR[self.family]
+        known = sorted(kinds(self.family))
+        if not isinstance(value, dict):
+            raise PydanticCustomError("plugin_type", "should be a mapping with {key}", {"key": key})
+        kind = value.get(key)
+        context = {"family": self.family, "key": key, "given": str(kind), "known": known}
+        if kind not in known:
+            raise PydanticCustomError("plugin_kind", "unknown {key} {given} in {family}", context)
+        found = self._importable(kind)
+        if found is None:
+            raise PydanticCustomError("plugin_broken", "the {key} {given} cannot be imported", context)
+        # A file is read strictly: the text "1000" is no number. JSON mode still takes a list for a tuple, as YAML must.
+        if info.mode == "json":
+            return found.model_validate_json(json.dumps(value), strict=True)
+        return found.model_validate(value)
+
+    def _importable(self, kind: str) -> type[Plugin] | None:
+        try:
+            return plugin_class(self.family, kind)
+        except (ImportError, AttributeError):  # somebody else's plug-in, installed badly
+            return None

@@ -33,7 +33,19 @@ HEAVY = {
     "cyclonedx",
 }
 BOTTOM = {"errors", "files", "machine_code", "records", "registry", "remote", "resources", "statistics", "strict_json"}
-ROOMS = {"policy", "corpus", "models", "attacks", "probes", "scoring", "mitigations", "report", "signing", "engines"}
+ROOMS = {
+    "policy",
+    "corpus",
+    "models",
+    "attacks",
+    "probes",
+    "scoring",
+    "mitigations",
+    "report",
+    "signing",
+    "engines",
+    "worth",
+}
 LEVELS = {
     **dict.fromkeys(BOTTOM, 0),
     "training": 1,

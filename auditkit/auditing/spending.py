@@ -55,7 +55,7 @@ def unreached(policy: Policy) -> list[str]:
 
 def metered(context: Context) -> Context:
     """The same run, with what its served models cost counted, and held to the budget."""
-    found = {role: _metered(context, role, backend) for role, backend in served(context.policy).items()}
+    found = {role: metered_model(context, role, backend) for role, backend in served(context.policy).items()}
     if not found:
         return context
     models = context.policy.models.model_copy(update=found)
@@ -88,7 +88,8 @@ def served_facts(context: Context, role: str) -> dict[str, Any]:
     }
 
 
-def _metered(context: Context, role: str, backend: Any) -> ModelBackend:
+def metered_model(context: Context, role: str, backend: Any) -> ModelBackend:
+    """A served model, counted and kept under this role."""
     log = context.log
 
     def note(spent: Spent) -> None:

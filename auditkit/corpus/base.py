@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from auditkit.corpus.fields import TraceMarkers
+from auditkit.corpus.trace import final_answer
 from auditkit.records import Record, Split, View
+
+__all__ = ["BadLine", "Corpus", "TraceMarkers", "final_answer"]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
@@ -14,7 +13,6 @@ from pydantic import (
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     PrivateAttr,
-    ValidationInfo,
     model_validator,
 )
 from pydantic.json_schema import JsonSchemaValue
@@ -26,51 +24,8 @@ from auditkit.mitigations.base import Mitigation
 from auditkit.models.base import ModelBackend
 from auditkit.probes.base import ModelProbe, Probe
 from auditkit.records import Attacker, Stage, View
-from auditkit.registry import DISCRIMINATOR, Family, Plugin, kinds, plugin_class
+from auditkit.registry import Family, PluginOf, kinds, plugin_class
 from auditkit.scoring.base import Embedder, VectorIndexConfig
-
-
-class PluginOf:
-    """Annotation: a section whose ``kind`` (``backend`` for models) picks a class of this family."""
-
-    def __init__(self, family: Family) -> None:
-        self.family = family
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.with_info_plain_validator_function(
-            self._validate,
-            serialization=core_schema.plain_serializer_function_ser_schema(lambda v: v.model_dump(mode="json")),
-        )
-
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        choices = [found for kind in sorted(kinds(self.family)) if (found := self._importable(kind)) is not None]
-        # Through the handler, so that what plug-ins refer to is defined once, at the root of the schema.
-        return {"oneOf": [handler(choice.__pydantic_core_schema__) for choice in choices]} if choices else {"not": {}}
-
-    def _validate(self, value: Any, info: ValidationInfo) -> Any:
-        if isinstance(value, Plugin):
-            return value
-        key = DISCRIMINATOR[self.family]
-        known = sorted(kinds(self.family))
-        if not isinstance(value, dict):
-            raise PydanticCustomError("plugin_type", "should be a mapping with {key}", {"key": key})
-        kind = value.get(key)
-        context = {"family": self.family, "key": key, "given": str(kind), "known": known}
-        if kind not in known:
-            raise PydanticCustomError("plugin_kind", "unknown {key} {given} in {family}", context)
-        found = self._importable(kind)
-        if found is None:
-            raise PydanticCustomError("plugin_broken", "the {key} {given} cannot be imported", context)
-        # A file is read strictly: the text "1000" is no number. JSON mode still takes a list for a tuple, as YAML must.
-        if info.mode == "json":
-            return found.model_validate_json(json.dumps(value), strict=True)
-        return found.model_validate(value)
-
-    def _importable(self, kind: str) -> type[Plugin] | None:
-        try:
-            return plugin_class(self.family, kind)
-        except (ImportError, AttributeError):  # somebody else's plug-in, installed badly
-            return None
 
 
 class KindOf:

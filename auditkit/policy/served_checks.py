@@ -14,6 +14,7 @@ from auditkit.probes.base import LikelihoodProbe, ModelProbe, Probe
 from auditkit.registry import DISCRIMINATOR, Family, kinds, plugin_class
 
 Complaint = tuple[Keys, str, str]  # where, what, what to do
+JUDGE: Keys = ("worth", "filter", "judge", "model")
 TOLD: tuple[Likelihoods, ...] = ("none", "given", "whole")
 
 
@@ -30,6 +31,7 @@ def served_complaints(document: Document) -> Iterator[Complaint]:
     for role, backend in (("candidate", candidate), ("base", base)):
         if backend is not None and backend.external and sends_records(document.data, role):
             yield from _forbidding(document, role)
+    yield from _judging(document)
 
 
 def sends_records(data: dict[str, Any], role: str) -> bool:
@@ -124,6 +126,23 @@ def _forbidding(document: Document, role: str) -> Iterator[Complaint]:
             hint = "leave out what asks of given records (probes, guided_completion, segmented_prefix, mitigations), "
             hint += "serve the model on this machine, or set external_processing: allow"
             yield keys if keys in document.places else ("datasets", position), message, hint
+
+
+def _judging(document: Document) -> Iterator[Complaint]:
+    """What the candidate wrote may hold texts of any of its data, so one forbidden dataset is enough."""
+    judge: Any = document.data
+    for key in JUDGE:
+        judge = judge.get(key) if isinstance(judge, dict) else None
+    backend = _validated("models", judge) if isinstance(judge, dict) else None
+    if not isinstance(backend, ModelBackend):
+        return
+    if "continuations" not in backend.capabilities:
+        yield JUDGE, f"the {backend.backend} backend cannot answer questions, as a judge must", "use transformers"
+    forbidding = [one for one in _listed(document.data, "datasets") if one.get("external_processing") != "allow"]
+    if backend.external and forbidding:
+        names = ", ".join(shown(str(one.get("name"))) for one in forbidding)
+        message = f"the judge is sent what was extracted over the network, which {names} forbids"
+        yield JUDGE, message, "judge with a model on this machine, or set external_processing: allow on every dataset"
 
 
 def _model(document: Document, role: str) -> ModelBackend | None:

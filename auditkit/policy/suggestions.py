@@ -9,9 +9,9 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from auditkit.policy.schema import PluginOf, Policy
+from auditkit.policy.schema import Policy
 from auditkit.policy.yaml_source import Keys
-from auditkit.registry import DISCRIMINATOR, kinds, plugin_class
+from auditkit.registry import DISCRIMINATOR, PluginOf, kinds, plugin_class
 
 MANY = 12
 

@@ -213,3 +213,14 @@ class VectorIndexConfig(Plugin, ABC):
         search = self.open(vectors, self.choose(vectors, len(queries))).search(queries)
         index, score = search.add(queries)
         return index, score, search.use
+
+
+def near_duplicate_clusters(texts: Sequence[str], threshold: float = 0.9) -> Index:
+    """(n,) cluster of each text, as ``strings/near_duplicates.py`` finds them; compiled when first asked for.
+
+    Raises:
+        AuditkitError: a threshold outside [0, 1].
+    """
+    from auditkit.scoring.strings.near_duplicates import near_duplicate_clusters as clusters
+
+    return clusters(texts, threshold)

@@ -1,0 +1,1 @@
+"""What a leak is worth to whoever makes the model give it away: what of it can be trained on."""
