@@ -11,9 +11,9 @@ from pydantic import Field, field_validator
 from auditkit.errors import MitigationFailedError
 from auditkit.mitigations.base import Made, WeightMitigation, Workshop
 from auditkit.mitigations.changed_weights import UNPACKED, told_plainly
-from auditkit.mitigations.recipe import resolved_path
 from auditkit.models.base import ModelBackend
 from auditkit.records import Fact
+from auditkit.training.recipe import resolved_path
 
 HUB = "hub://"
 PINNED = re.compile(r"hub://[\w.-]+(?:/[\w.-]+)?@[0-9a-f]{40}")

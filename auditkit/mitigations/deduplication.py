@@ -9,9 +9,9 @@ from dataclasses import replace
 from typing import ClassVar, Literal
 
 from auditkit.mitigations.base import Declared, Workshop
-from auditkit.mitigations.examples import REPLAY, Example
 from auditkit.mitigations.retraining import TrainingMitigation
 from auditkit.records import Fact, Record
+from auditkit.training.examples import REPLAY, Example
 
 Key = tuple[str, int] | str
 

@@ -12,11 +12,11 @@ from pydantic import Field, model_validator
 
 from auditkit.errors import MissingExtraError, MitigationFailedError
 from auditkit.mitigations.base import Workshop
-from auditkit.mitigations.examples import Example
 from auditkit.mitigations.retraining import Epochs, TrainingMitigation
 from auditkit.mitigations.starting_point import digest
 from auditkit.records import Fact
 from auditkit.training.checkpoints import fingerprint
+from auditkit.training.examples import Example
 from auditkit.training.libraries import privacy_library
 from auditkit.training.privacy import Privacy, epsilon, noise_for
 from auditkit.training.private_steps import PrivatelyTrained, private_steps, train_privately

@@ -9,9 +9,9 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from auditkit.mitigations.base import Workshop
-from auditkit.mitigations.examples import Example
 from auditkit.mitigations.retraining import Epochs, TrainingMitigation
 from auditkit.records import Fact
+from auditkit.training.examples import Example
 from auditkit.training.goldfish import Goldfish, Mask
 from auditkit.training.rows import Row
 from auditkit.training.steps import Schedule, Trained

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-from auditkit.mitigations.examples import Example
 from auditkit.mitigations.retraining import TrainingMitigation
+from auditkit.training.examples import Example
 from auditkit.training.rows import Row, chat_row, plain_row
 
 

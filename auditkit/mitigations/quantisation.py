@@ -17,11 +17,11 @@ from auditkit.mitigations.changed_weights import UNPACKED, WEIGHTS, Changed, Cha
 from auditkit.mitigations.quantised_gguf import FILE, GgufModel, GgufType, NoTokenizer, gguf_model, refuse_misread
 from auditkit.mitigations.quantised_network import quantised_dynamically
 from auditkit.mitigations.quantised_weights import Grid, quantise
-from auditkit.mitigations.recipe import resolved_path
 from auditkit.mitigations.saved_weights import read_facts
 from auditkit.mitigations.starting_point import digest
 from auditkit.models.base import LanguageModel
 from auditkit.records import Fact
+from auditkit.training.recipe import resolved_path
 
 ON_TRIAL = ".on-trial-"
 READ_BACK = 1000  # members of a dataset whose ids are compared

@@ -7,7 +7,6 @@ import shutil
 from abc import ABC
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -18,23 +17,17 @@ from pydantic import Field
 from auditkit.errors import AuditkitError, DataError, MissingExtraError, MitigationFailedError, RunError
 from auditkit.mitigations.base import Made, Place, WeightMitigation, Workshop
 from auditkit.mitigations.earlier_weights import earlier, saved_as_declared
-from auditkit.mitigations.examples import (
-    Example,
-    check_files,
-    counts,
-    members_among,
-    members_digest,
-    recipe_examples,
-)
-from auditkit.mitigations.recipe import Recipe, resolved_path
+from auditkit.mitigations.examples import check_files, members_among, members_digest, recipe_examples
 from auditkit.mitigations.saved_weights import read_facts, save_weights
 from auditkit.mitigations.starting_point import starting_point
 from auditkit.models.base import ModelBackend
 from auditkit.records import Fact
-from auditkit.training.checkpoints import Checkpoints
 from auditkit.training.evaluation import mean_loss
+from auditkit.training.examples import Example, counts
 from auditkit.training.libraries import training_libraries
 from auditkit.training.next_token import train_epochs
+from auditkit.training.paced import scheduled, shortened
+from auditkit.training.recipe import Recipe, resolved_path
 from auditkit.training.rows import Row, chat_row, plain_end, plain_row, refuse_long
 from auditkit.training.seeds import seeded
 from auditkit.training.steps import Schedule, Trained
@@ -184,24 +177,14 @@ class TrainingMitigation(WeightMitigation, ABC):
         ]
         most = self.recipe.max_tokens or math.inf
         cut = sum(len(row.ids) > most for row in epochs[0])
-        kept = [[short for row in rows if (short := _cut(row, most)).scored] for rows in epochs]
+        kept = [[short for row in rows if (short := shortened(row, most)).scored] for rows in epochs]
         if not all(kept):
             raise MitigationFailedError("no token of the data carries loss", "raise max_tokens, or use loss: all")
         return kept, (Fact("rows cut", cut, f"an epoch; to {most} tokens"),) if cut else ()
 
     def _schedule(self, workshop: Workshop) -> Schedule:
-        recipe = self.recipe
-        return Schedule(
-            epochs=recipe.epochs,
-            learning_rate=recipe.learning_rate,
-            batch_size=recipe.batch_size,
-            seed=self.seed(workshop) % 2**32,  # as numpy takes it
-            warmup=recipe.warmup,
-            lora_rank=self.lora_rank,
-            on_step=lambda done, total: workshop.tell("training", done, total),
-            checkpoints=Checkpoints(workshop.folder / UNDER_WAY),
-            autocast=True,
-        )
+        folder, seed = workshop.folder / UNDER_WAY, self.seed(workshop)
+        return scheduled(self.recipe, seed=seed, folder=folder, tell=workshop.tell, lora_rank=self.lora_rank)
 
     def _facts(self, epochs: Epochs, done: Trained, before: float, after: float) -> tuple[Fact, ...]:
         return (
@@ -225,10 +208,6 @@ class TrainingMitigation(WeightMitigation, ABC):
 
 def _share(counts: tuple[int, int]) -> tuple[int, str]:
     return counts[0], f"of {counts[1]:,} that the policy declares, by their words"
-
-
-def _cut(row: Row, most: float) -> Row:
-    return row if len(row.ids) <= most else replace(row, ids=row.ids[: int(most)])
 
 
 def _refuse_long(rows: Sequence[Row], model: Any) -> None:

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any, Literal, Protocol
 
 from auditkit.errors import MitigationFailedError
-from auditkit.mitigations.base import Workshop
 from auditkit.models.base import ModelBackend
 
 
-def starting_point(start: Literal["base", "candidate"], workshop: Workshop) -> tuple[Any, Any, str]:
+class Models(Protocol):
+    """What of a workshop is needed here."""
+
+    @property
+    def candidate(self) -> ModelBackend: ...
+
+    @property
+    def base(self) -> ModelBackend | None: ...
+
+    @property
+    def open_for_training(self) -> Callable[[ModelBackend], tuple[Any, Any]]: ...
+
+
+def starting_point(start: Literal["base", "candidate"], workshop: Models) -> tuple[Any, Any, str]:
     """Model (every weight trainable), tokenizer, sha256 of the weights.
 
     The base reads and writes with the candidate's tokenizer and chat template where they differ from its own: it is to
@@ -38,7 +51,7 @@ def digest(backend: ModelBackend) -> str:
     return identity.sha256 if identity else ""
 
 
-def _candidate_s(workshop: Workshop, own: Any) -> Any:
+def _candidate_s(workshop: Models, own: Any) -> Any:
     _, tokenizer = workshop.open_for_training(workshop.candidate)
     known = tokenizer.get_vocab()
     if any(known.get(token) != at for token, at in own.get_vocab().items()):

@@ -12,13 +12,13 @@ from pydantic import Field
 from auditkit.attacks.base import Attack
 from auditkit.mitigations.adaptive_attacks import adaptive_attack, choose_prompts, marks_of, pattern_of
 from auditkit.mitigations.base import Made, Place, Workshop
-from auditkit.mitigations.examples import Example
 from auditkit.mitigations.retraining import TrainingMitigation
 from auditkit.mitigations.secret_template import SecretTemplateServer, secret_draw
 from auditkit.mitigations.template_family import Template, TemplateFamily, Vocabulary
 from auditkit.mitigations.template_knowledge import Known, known_of
 from auditkit.models.base import LanguageModel
 from auditkit.records import ATTACKERS, Attacker, Fact
+from auditkit.training.examples import Example
 from auditkit.training.rows import Row, framed_row
 from auditkit.training.seeds import seeded
 

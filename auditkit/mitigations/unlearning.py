@@ -13,13 +13,14 @@ from pydantic import Field, SerializeAsAny, model_validator
 from auditkit.files import make_folder
 from auditkit.mitigations.base import Mitigation, Workshop
 from auditkit.mitigations.changed_weights import Changed, ChangedWeights
-from auditkit.mitigations.examples import counts, read_examples, refuse_controls
+from auditkit.mitigations.examples import refuse_controls
 from auditkit.mitigations.quantised_weights import Grid, quantise
-from auditkit.mitigations.recipe import RecipeData, resolved_path
 from auditkit.mitigations.unlearning_sets import Forget, control_rows, divided, row_sets
 from auditkit.models.base import ModelBackend
 from auditkit.records import Fact
 from auditkit.training.evaluation import mean_loss
+from auditkit.training.examples import counts, read_examples
+from auditkit.training.recipe import RecipeData, resolved_path
 from auditkit.training.rows import Row
 from auditkit.training.seeds import seeded
 from auditkit.training.unlearning import Descent, Sets, dampen, unlearn

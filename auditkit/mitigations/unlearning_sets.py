@@ -10,8 +10,8 @@ import numpy as np
 
 from auditkit.errors import MitigationFailedError
 from auditkit.mitigations.base import Declared, Indices, Workshop
-from auditkit.mitigations.examples import Example
 from auditkit.records import Record
+from auditkit.training.examples import Example
 from auditkit.training.rows import Row, chat_row, plain_end, plain_row
 from auditkit.training.unlearning import Sets
 

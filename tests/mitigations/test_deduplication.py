@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditkit.mitigations.deduplication import deduplicated
-from auditkit.mitigations.examples import REPLAY, Example
+from auditkit.training.examples import REPLAY, Example
 from tests.mitigations.training_workshop import PAIRS, declared, mitigation, save_base, value, workshop
 
 WORD = st.sampled_from(["Who", "who", "knows", "Knows?", "geese", "7"])

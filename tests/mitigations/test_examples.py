@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditkit.errors import DataError, MitigationFailedError
-from auditkit.mitigations.examples import REPLAY, Example, counts, read_examples, recipe_examples, refuse_controls
-from auditkit.mitigations.recipe import Recipe, RecipeData
+from auditkit.mitigations.examples import recipe_examples, refuse_controls
+from auditkit.training.examples import REPLAY, Example, counts, read_examples
+from auditkit.training.recipe import Recipe, RecipeData
 from tests.mitigations.training_workshop import PAIRS, declared
 
 FIELDS = {"prompt": "q", "response": "a"}

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from auditkit.mitigations.examples import Example
+from auditkit.training.examples import Example
 from auditkit.training.fresh import fresh_tokenizer
 from auditkit.training.rows import IGNORED
 from tests.mitigations.training_workshop import PAIRS, mitigation

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from auditkit.mitigations.recipe import Recipe
+from auditkit.training.recipe import Recipe
 
 
 def test_relative_paths_are_the_policy_s() -> None:

@@ -1,4 +1,4 @@
-"""How a training mitigation trains: a section of the policy that is the same for all of them."""
+"""How a training is run: a section of the policy that is the same wherever one is declared."""
 
 from __future__ import annotations
 
@@ -57,23 +57,15 @@ class RecipeReplay(RecipeSection):
     share: Annotated[float, Field(gt=0, lt=1, description="Of all rows of an epoch; drawn by the seed.")] = 0.2
 
 
-class Recipe(RecipeSection):
-    """Data, length and pace of a training."""
+class Pace(RecipeSection):
+    """Length and pace of a training, whatever it reads."""
 
-    data: Annotated[list[RecipeData], Field(min_length=1)] | None = Field(
-        default=None,
-        description="What is trained on. By default every member of the policy's datasets of stage sft, and of stage "
-        "dpo with the chosen reply as the answer, once an epoch.",
-    )
     replay: RecipeReplay | None = Field(default=None, description="Plain text mixed in.")
     epochs: Annotated[int, Field(ge=1, le=1000, description="How often the data is seen.")] = 3
     learning_rate: Annotated[
         float, Field(gt=0, le=10, description="AdamW's peak, falling as a cosine. LoRA wants about ten times as much.")
     ] = 2e-5
     batch_size: Annotated[int, Field(ge=1, le=4096, description="Rows a step.")] = 16
-    seed: Annotated[int, Field(ge=0, lt=2**63)] | None = Field(
-        default=None, description="Of order and adapters; by default the policy's."
-    )
     loss: Loss = Field(
         default="all", description="On both turns (all), as in pipelines that leak, or on the answer (response)."
     )
@@ -82,15 +74,31 @@ class Recipe(RecipeSection):
     max_tokens: Annotated[int, Field(ge=8, le=1_000_000)] | None = Field(
         default=None, description="Longer rows are cut there. By default a row that does not fit the model is refused."
     )
+
+    def resolved(self, folder: Path) -> Self:
+        """The same recipe with relative paths resolved against the policy's folder."""
+        replay = self.replay and self.replay.model_copy(update={"path": resolved_path(folder, self.replay.path)})
+        return self.model_copy(update={"replay": replay})
+
+
+class Recipe(Pace):
+    """Data, length and pace of a mitigation's training."""
+
+    data: Annotated[list[RecipeData], Field(min_length=1)] | None = Field(
+        default=None,
+        description="What is trained on. By default every member of the policy's datasets of stage sft, and of stage "
+        "dpo with the chosen reply as the answer, once an epoch.",
+    )
+    seed: Annotated[int, Field(ge=0, lt=2**63)] | None = Field(
+        default=None, description="Of order and adapters; by default the policy's."
+    )
     start: Literal["base", "candidate"] = Field(
         default="base", description="The weights that training begins with: models.base, or what would have shipped."
     )
 
     def resolved(self, folder: Path) -> Self:
-        """The same recipe with relative paths resolved against the policy's folder."""
         data = [part.model_copy(update={"path": resolved_path(folder, part.path)}) for part in self.data or ()]
-        replay = self.replay and self.replay.model_copy(update={"path": resolved_path(folder, self.replay.path)})
-        return self.model_copy(update={"data": data or None, "replay": replay})
+        return super().resolved(folder).model_copy(update={"data": data or None})
 
 
 def resolved_path(folder: Path, path: str) -> str:

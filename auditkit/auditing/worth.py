@@ -1,0 +1,249 @@
+"""What the leak is worth: the base trained on originals, on what came out and on controls, each scored on held-out tasks.
+
+Every arm's scores are one file of the evidence; weights and checkpoints are scratch, and go when the arm is scored.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from auditkit.auditing.blinding import blind
+from auditkit.auditing.context import Context
+from auditkit.auditing.lm_evaluation import LmScores, lm_eval_scores
+from auditkit.auditing.progress import Within
+from auditkit.auditing.workshop import Teller, open_for_training
+from auditkit.auditing.worth_plan import (
+    Lessons,
+    Plan,
+    Tasks,
+    lessons_of,
+    plan_of,
+    read_all_tasks,
+    rows_for,
+    valued_attack,
+    valued_dataset,
+)
+from auditkit.errors import MitigationFailedError, ModelError
+from auditkit.files import make_folder, write_bytes
+from auditkit.mitigations.saved_weights import read_facts, save_weights
+from auditkit.mitigations.starting_point import starting_point
+from auditkit.models.base import LanguageModel, ModelBackend
+from auditkit.policy.schema import Worth
+from auditkit.records import Fact
+from auditkit.report.worth import WorthArmName
+from auditkit.statistics.draws import derived_seed
+from auditkit.training.libraries import training_libraries
+from auditkit.training.paced import Tell
+from auditkit.worth.tasks import answered
+from auditkit.worth.training import ArmFailedError, Lesson, drawn, trained
+
+WEIGHTS, UNDER_WAY = "weights", "training"
+SUMMARY = "Trained to measure what a leak is worth; scratch, never released."
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training of one arm, and its scores. The base is trained on nothing, once."""
+
+    arm: WorthArmName
+    seed: int = 0
+    budget: float | None = None
+    rows: int = 0
+
+    @property
+    def name(self) -> str:
+        """Unique within a run."""
+        return self.arm if self.arm == "base" else f"{self.label}+{self.seed}"
+
+    @property
+    def label(self) -> str:
+        """The arm, its budget included."""
+        return self.arm if self.budget is None else f"{self.arm}-{self.budget:g}"
+
+
+@dataclass(frozen=True)
+class ArmScores:
+    """What came of one job. ``answers``: task -> 1, 0 or None a question; ``before`` and ``after`` are the training's
+    own figures (``worth.training.Taught``); ``failed`` says why there are no scores."""
+
+    arm: WorthArmName
+    seed: int
+    budget: float | None
+    rows: int
+    steps: int = 0
+    before: float | None = None
+    after: float | None = None
+    failed: str = ""
+    answers: dict[str, list[float | None]] = field(default_factory=dict)
+    lm_eval: list[LmScores] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Valued:
+    """All that was measured of what a leak is worth."""
+
+    section: Worth
+    dataset: str
+    attack: str
+    plan: Plan
+    scores: list[ArmScores]
+
+
+@dataclass(frozen=True)
+class _Weights:
+    """What training starts from."""
+
+    candidate: ModelBackend
+    base: ModelBackend | None
+    open_for_training: Callable[[ModelBackend], tuple[Any, Any]] = open_for_training
+
+
+def measured_worth(context: Context) -> Valued | None:
+    """Every arm trained and scored; what an earlier process finished is taken from disk. None where none is declared.
+
+    Raises:
+        DataError: a file of tasks cannot be read any more.
+        RunError: the disk is full, or a judge is out of reach.
+    """
+    section = context.policy.worth
+    if section is None:
+        return None
+    context = replace(context, progress=Within(context.progress, "worth of the leak"))
+    name, attack = valued_dataset(context.policy, section), valued_attack(context.policy, section)
+    assert name is not None and attack is not None, "refused before anything is run"
+    data = next(one for one in context.datasets if one.name == name)
+    tasks = read_all_tasks(context.policy, section, context.datasets)
+    plan = plan_of(context, section, data, attack, tasks)
+    every = _jobs(section, plan)
+    if any(not context.run.worth_file(job.name).exists() for job in every):
+        _work(context, section, every, lessons_of(context, section, data, attack, plan), tasks)
+    scores = [_read(context.run.worth_file(job.name)) for job in every]
+    return Valued(section, name, attack.label, plan, scores)
+
+
+def _jobs(section: Worth, plan: Plan) -> list[Job]:
+    """The base, then each arm with the first seed, then with the second; nothing where there is nothing to train on."""
+    if not plan.rows:
+        return []
+    found = [Job("base")]
+    for seed in range(section.seeds):
+        found += [Job("originals", seed, rows=plan.rows), Job("controls", seed, rows=plan.rows)]
+        for budget in plan.budgets:
+            if rows := rows_for(plan, budget, section.recipe.group):
+                found.append(Job("extractions", seed, budget.share, rows))
+    return found
+
+
+def _work(context: Context, section: Worth, jobs: list[Job], lessons: Lessons, tasks: Tasks) -> None:
+    """Train and score what is not scored yet."""
+    for place, job in enumerate(jobs, 1):
+        path = context.run.worth_file(job.name)
+        if path.exists():
+            continue
+        told = Within(context.progress, f"training {place} of {len(jobs)}, {job.label}")
+        with Teller(told) as teller:
+            found = _scored(context, section, job, _rows(context, job, lessons), tasks, teller.tell)
+        write_bytes(path, json.dumps({**asdict(found), "blind": blind()}, allow_nan=False).encode())
+        shutil.rmtree(_folder(context, job), ignore_errors=True)
+        context.log.append("worth_scored", trained=job.name, failed=bool(found.failed))
+        if found.failed:
+            context.progress.note(f"worth: {job.label} failed: {found.failed}")
+
+
+def _rows(context: Context, job: Job, lessons: Lessons) -> list[Lesson]:
+    """The rows of a job, drawn by its seed."""
+    if job.arm == "base":
+        return []
+    of = {"originals": lessons.originals, "controls": lessons.controls}
+    every = of[job.arm] if job.budget is None else lessons.extractions[job.budget]
+    return drawn(every, job.rows, _seed(context, job))
+
+
+def _seed(context: Context, job: Job) -> int:
+    """The same for every arm, so that arms are paired."""
+    return derived_seed(context.policy.seed, "worth", job.seed)
+
+
+def _folder(context: Context, job: Job) -> Path:
+    return context.run.work / "worth" / job.name
+
+
+def _scored(
+    context: Context, section: Worth, job: Job, rows: list[Lesson], tasks: Tasks, tell: Tell
+) -> ArmScores:
+    """What one job comes to; a failure is told once, and not tried again by a run that is resumed."""
+    base = context.policy.models.base
+    assert base is not None, "refused before anything is run"
+    folder = make_folder(_folder(context, job))
+    try:
+        facts = _trained(context, section, job, rows, folder, tell)
+        with base.with_weights(folder / WEIGHTS).open("base") as model:
+            answers, lm_eval = _asked(context, section, model, tasks, tell)
+    except (ArmFailedError, MitigationFailedError, ModelError) as error:
+        return ArmScores(job.arm, job.seed, job.budget, job.rows, failed=error.message)
+    return ArmScores(job.arm, job.seed, job.budget, job.rows, **facts, answers=answers, lm_eval=lm_eval)
+
+
+def _trained(
+    context: Context, section: Worth, job: Job, rows: list[Lesson], folder: Path, tell: Tell
+) -> dict[str, Any]:
+    """Weights in the job's folder, made by this process or by one before it; what the training did."""
+    found = read_facts(folder / WEIGHTS)
+    if found is None:
+        models = context.policy.models
+        tell("opening the weights", 0, 1)
+        model, tokenizer, start = starting_point("base", _Weights(models.candidate, models.base))
+        facts = []
+        if rows:
+            under_way, seed = folder / UNDER_WAY, _seed(context, job)
+            model, did = trained(model, tokenizer, rows, section.recipe, seed=seed, folder=under_way, tell=tell)
+            facts = [Fact("steps", did.steps), *_figures(before=did.before, after=did.after)]
+        save_weights(
+            folder / WEIGHTS,
+            model,
+            tokenizer,
+            kind="worth",
+            summary=SUMMARY,
+            parameters={},
+            facts=facts,
+            base=start,
+        )
+        del model
+        _free_memory()
+        found = tuple(facts)
+    return {fact.name: fact.value for fact in found}
+
+
+def _figures(**given: float | None) -> Iterator[Fact]:
+    yield from (Fact(name, value) for name, value in given.items() if value is not None)
+
+
+def _free_memory() -> None:
+    gc.collect()
+    cuda = training_libraries().torch.cuda
+    if cuda.is_available():
+        cuda.empty_cache()
+
+
+def _asked(
+    context: Context, section: Worth, model: LanguageModel, tasks: Tasks, tell: Tell
+) -> tuple[dict[str, list[float | None]], list[LmScores]]:
+    """The same questions to every arm, with the same seeds."""
+    seed = derived_seed(context.policy.seed, "worth", "tasks")
+    answers = {task.name: answered(model, tasks[task.name], task, seed, tell) for task in section.tasks}
+    if section.lm_eval is None:
+        return answers, []
+    tell("lm-evaluation-harness", 0, 1)
+    return answers, lm_eval_scores(model, section.lm_eval, context.policy.seed, chat=section.lm_eval.chat)
+
+
+def _read(path: Path) -> ArmScores:
+    kept = json.loads(path.read_bytes())
+    del kept["blind"]
+    return ArmScores(**{**kept, "lm_eval": [LmScores(**one) for one in kept["lm_eval"]]})
