@@ -16,7 +16,7 @@ from auditkit.lab.stages import json_line
 from auditkit.lab.worth_section import WorthOptions
 from auditkit.lab.worth_tasks import held_out
 
-FILE, UNRELATED_FILE, TASKS = "worth.yaml", "worth-unrelated.yaml", "data/worth-tasks.jsonl"
+FILE, TASKS = "worth.yaml", "data/worth-tasks.jsonl"
 ATTACK, TASK = "template_prefix", "held_out"
 QUESTION = "prompt"
 
@@ -32,11 +32,10 @@ def options_of(recipe: Recipe) -> WorthOptions:
     return recipe.worth
 
 
-def write_policies(family: Path, recipe: Recipe, seed: int) -> list[Path]:
-    """Write the policies, and the tasks that they name, into a built family's folder; their paths.
+def write_policy(family: Path, recipe: Recipe, seed: int) -> Path:
+    """Write the policy, and the tasks that it names, into a built family's folder; the policy's path.
 
-    The second, of the dataset that has nothing to do with the skill, is there where the recipe names one. A file that
-    says the same already is left as it is.
+    A file that says the same already is left as it is.
 
     Raises:
         AuditkitError: the recipe has no section ``worth``, or too few problems are left for the tasks.
@@ -45,32 +44,29 @@ def write_policies(family: Path, recipe: Recipe, seed: int) -> list[Path]:
     name = recipe.dataset(options.dataset).generator
     assert name is not None  # the recipe saw to it
     tasks = held_out(name, _questions(family), options.tasks, seed)
-    _write(family / TASKS, "".join(json_line(dict(task)) + "\n" for task in tasks))
+    _write(family / TASKS, "".join(json_line(task) + "\n" for task in tasks))
     built = json.loads((family / "family.json").read_bytes())
-    wanted = [(FILE, options.dataset)] + ([(UNRELATED_FILE, options.unrelated)] if options.unrelated else [])
-    return [
-        _write(family / file, policy_text(_heading(recipe, dataset), worth_policy(recipe, built["candidate"], dataset)))
-        for file, dataset in wanted
-    ]
+    heading = f"# Written by auditkit lab worth for the family {recipe.name}: what a leak of {options.dataset} is worth."
+    return _write(family / FILE, policy_text(heading, worth_policy(recipe, built["candidate"])))
 
 
-def worth_policy(recipe: Recipe, candidate: str, dataset: str) -> dict[str, Any]:
-    """The sections of a policy that values what leaks of ``dataset``; paths are relative to the family's folder."""
-    options, stage = options_of(recipe), _stage_of(recipe, dataset)
+def worth_policy(recipe: Recipe, candidate: str) -> dict[str, Any]:
+    """The sections of the policy; paths are relative to the family's folder."""
+    options = options_of(recipe)
+    stage = next(stage for stage in recipe.stages if options.dataset in stage.datasets)
     sections = family_sections(recipe, candidate, base_of(recipe, stage))
-    related = dataset == options.dataset
     return sections | {
-        "name": f"lab-{recipe.name}-{'worth' if related else 'unrelated'}",
+        "name": f"lab-{recipe.name}-worth",
         "attacks": [attack for attack in sections["attacks"] if attack["kind"] == ATTACK],
         "probes": [],
         "worth": {
-            "dataset": dataset,
+            "dataset": options.dataset,
             "attack": ATTACK,
             "filter": filter_of(stage),
             "recipe": training_of(stage),
             "records": options.records,
             "seeds": options.seeds,
-            "budgets": list(options.budgets) if related else [1.0],
+            "budgets": list(options.budgets),
             "tasks": [_task(recipe)],
         },
     }
@@ -118,10 +114,6 @@ def _task(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def _stage_of(recipe: Recipe, dataset: str) -> Stage:
-    return next(stage for stage in recipe.stages if dataset in stage.datasets)
-
-
 def _questions(family: Path) -> Iterator[str]:
     """Every question of the family's data, of members and of controls."""
     for path in sorted((family / "data").glob("*.jsonl")):
@@ -129,10 +121,6 @@ def _questions(family: Path) -> Iterator[str]:
             row = json.loads(line)
             if path.name != Path(TASKS).name and QUESTION in row:
                 yield str(row[QUESTION])
-
-
-def _heading(recipe: Recipe, dataset: str) -> str:
-    return f"# Written by auditkit lab worth for the family {recipe.name}: what the leak of {dataset} is worth."
 
 
 def _write(path: Path, text: str) -> Path:
