@@ -27,6 +27,8 @@ from auditkit.auditing.score import Scores
 from auditkit.auditing.spending import served_facts
 from auditkit.auditing.viability import most_accepted
 from auditkit.auditing.waiving import leaked_clusters, marked, weigh
+from auditkit.auditing.worth import Valued
+from auditkit.auditing.worth_report import worth_report
 from auditkit.policy.gate import evaluate, verdict_on
 from auditkit.policy.power import powers
 from auditkit.policy.schema import Policy
@@ -47,7 +49,9 @@ from auditkit.scoring.base import IndexUse
 from auditkit.scoring.coverage import curve_points
 
 
-def assemble(context: Context, baseline: Measured, arms: Sequence[Measured], info: RunInfo) -> AuditReport:
+def assemble(
+    context: Context, baseline: Measured, arms: Sequence[Measured], info: RunInfo, worth: Valued | None = None
+) -> AuditReport:
     """The whole report. For the same policy, data, model and seeds all is the same but ``info`` and what came before.
 
     Evidence and figures are those of the arm that ships, or the baseline's where that could not be measured.
@@ -92,6 +96,7 @@ def assemble(context: Context, baseline: Measured, arms: Sequence[Measured], inf
         attribution=attribution(inside, scores),
         instrument=shipped_calibration(),
         mitigations=_mitigations(policy, baseline, arms, views) if arms else None,
+        worth=worth_report(worth) if worth else None,
         limits=limits(policy, datasets),
         registration=registration,
         earlier_runs=earlier,

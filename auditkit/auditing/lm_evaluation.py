@@ -19,7 +19,7 @@ from auditkit.auditing.lm_harness import harness_model
 from auditkit.auditing.lm_tasks import Tasks, first_line, harness, loaded_tasks
 from auditkit.errors import AuditkitError
 from auditkit.models.base import LanguageModel
-from auditkit.policy.schema import LmEval
+from auditkit.policy.schema import LmTasks
 from auditkit.records import Estimate
 from auditkit.statistics.draws import derived_seed, seeded_sample
 from auditkit.statistics.intervals import clopper_pearson
@@ -58,7 +58,7 @@ class LmScores:
     higher_is_better: bool = True
 
 
-def lm_eval_scores(model: LanguageModel, section: LmEval, seed: int, *, chat: bool = False) -> list[LmScores]:
+def lm_eval_scores(model: LanguageModel, section: LmTasks, seed: int, *, chat: bool = False) -> list[LmScores]:
     """Ask a model every task of the section; the same questions for the same seed, whatever the model.
 
     Args:
@@ -81,7 +81,7 @@ def lm_eval_scores(model: LanguageModel, section: LmEval, seed: int, *, chat: bo
         return [_scored(name, found, samples, seed) for name, found in tasks.items()]
 
 
-def check_lm_eval(section: LmEval, seed: int = 0) -> None:
+def check_lm_eval(section: LmTasks, seed: int = 0) -> None:
     """Load every task with its data, so that what is missing is known before hours of attacks.
 
     Raises:
@@ -111,7 +111,7 @@ def lm_eval_gains(before: LmScores, after: LmScores) -> Floats:
 
 
 @contextmanager
-def _tasks(section: LmEval, seed: int) -> Iterator[tuple[Any, dict[str, Tasks]]]:
+def _tasks(section: LmTasks, seed: int) -> Iterator[tuple[Any, dict[str, Tasks]]]:
     """The harness, and the tasks of each name in the section."""
     include = Path(section.include).resolve() if section.include else None
     names = list(dict.fromkeys(section.tasks))

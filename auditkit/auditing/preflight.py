@@ -12,6 +12,7 @@ import numpy as np
 from auditkit.auditing.arms import arm_attacker
 from auditkit.auditing.calibrate import fixed_for_another
 from auditkit.auditing.check_arms import arm_problems, arm_warnings, missing_extras
+from auditkit.auditing.check_worth import check_held_out, check_worth_files, missing_for_worth, what_worth_takes
 from auditkit.auditing.embedding import most_characters
 from auditkit.auditing.gate_check import check_gate
 from auditkit.auditing.history import registration_fact
@@ -69,6 +70,7 @@ def preflight(policy: Policy, out: Path) -> Preflight:
     _waivers(policy, found)
     _gate(policy, datasets, found)
     _arms(policy, found)
+    _worth(policy, datasets, parameters, found)
     _output(policy, found)
     _scoring(policy, found)
     _needs(policy, datasets, parameters, out, found)
@@ -182,6 +184,24 @@ def _arms(policy: Policy, found: Preflight) -> None:
             found.problems.append(problem_at(policy, f"mitigations.{position}", error))
     for what, extra in missing_extras(policy):
         found.warnings.append(f"{what} is not installed: pip install 'auditkit[{extra}]'")
+
+
+def _worth(policy: Policy, datasets: list[PreparedDataset], parameters: int, found: Preflight) -> None:
+    """What it would train and ask, or what keeps it from that."""
+    if policy.worth is None:
+        return
+    for what, extra in missing_for_worth(policy):
+        found.warnings.append(f"{what} is not installed: pip install 'auditkit[{extra}]'")
+    try:
+        check_worth_files(policy, policy.worth)
+        check_held_out(policy, datasets)
+    except ProblemsError as error:
+        found.problems += error.problems
+        return
+    told, work = what_worth_takes(policy, datasets, parameters)
+    if work:
+        told += f", very roughly {_duration(work / _matrix_flops() / 3600)} on this machine's processor"
+    found.tell("needs", told)
 
 
 def _waivers(policy: Policy, found: Preflight) -> None:

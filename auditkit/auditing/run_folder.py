@@ -144,6 +144,10 @@ class RunFolder:
         """What an arm's utility was measured to be."""
         return self.evidence / "utility.json"
 
+    def worth_file(self, what: str) -> Path:
+        """What is trained to value the leak, or what one training scored; no text stands there."""
+        return self.evidence / f"worth-{what}.json"
+
     def record_scores_file(self, probe: str, dataset: str) -> Path:
         """The scores that a probe gave each record of one dataset and its controls."""
         return self.evidence / f"scores-{probe}+{dataset}.parquet"

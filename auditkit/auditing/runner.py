@@ -17,6 +17,7 @@ from auditkit.auditing.assemble import assemble
 from auditkit.auditing.blinding import blind
 from auditkit.auditing.bookkeeping import closed, entered, settled
 from auditkit.auditing.check_arms import check_arms
+from auditkit.auditing.check_worth import check_held_out, check_worth
 from auditkit.auditing.context import Context
 from auditkit.auditing.elsewhere import with_engine, workers_of
 from auditkit.auditing.embedding import embedding_info
@@ -37,6 +38,7 @@ from auditkit.auditing.spending import NO_MORE, More, metered, raise_budget, ref
 from auditkit.auditing.state import STATE_FILE, RunState, data_digests
 from auditkit.auditing.status_file import telling
 from auditkit.auditing.waiving import locked, run_files
+from auditkit.auditing.worth import measured_worth
 from auditkit.corpus.identity import keyed_digest
 from auditkit.engines.base import Cluster
 from auditkit.errors import AuditkitError, ModelError, RunError
@@ -103,6 +105,7 @@ def start(policy: Policy, out: Path, progress: Progress) -> Result:
         registration = registration_files(policy)
         models = _identify(policy, progress)
         datasets = prepare(policy, secret, progress)
+        check_held_out(policy, datasets)
         waivers = run_files(policy)
         state = _state(policy, models, datasets, secret, locked(waivers))
     files = {"policy.lock.yaml": state.lock.encode(), STATE_FILE: state.model_dump_json(indent=1).encode()}
@@ -147,6 +150,7 @@ def _refuse_early(policy: Policy) -> bytes:
     policy.engine.ready()
     signing_keys(policy)
     check_arms(policy)
+    check_worth(policy)
     refuse_sending(policy)
     return project_secret(policy)
 
@@ -198,10 +202,12 @@ def _staged(context: Context, clock: StageClock) -> Result:
     with clock.stage("score"):
         scores = score(context)
     baseline = measured_baseline(context, scores, probed, utility)
+    with clock.stage("worth"):
+        worth = measured_worth(context)
     with clock.stage("arms"):
         arms = run_arms(context, baseline)
     with clock.stage("assemble"), single(context.progress, "put the report together"):
-        report = assemble(context, baseline, arms, _run_info(context, clock, scores))
+        report = assemble(context, baseline, arms, _run_info(context, clock, scores), worth)
     publish(context, report)
     return Result(report, context.run.path)
 

@@ -31,7 +31,7 @@ def workshop(
     assert baseline.scores is not None
     scores = baseline.scores
     members = {data.name: _Members(context, data, embedding) for data in context.datasets}
-    with _Teller(context.progress) as teller:
+    with Teller(context.progress) as teller:
         yield Workshop(
             folder=make_folder(context.run.of_arm(mitigation.label).weights),
             candidate=context.policy.models.candidate,
@@ -95,7 +95,7 @@ class _Members:
         return best_vector_matches(self._embedding.embed(list(texts)), vectors, "exact")[1].astype(np.float64)
 
 
-class _Teller:
+class Teller:
     """What a mitigation tells, as stages of the run's progress; one after the other."""
 
     def __init__(self, progress: Progress) -> None:
@@ -104,7 +104,7 @@ class _Teller:
         self._stage: Stage | None = None
         self._under_way, self._done = "", 0
 
-    def __enter__(self) -> _Teller:
+    def __enter__(self) -> Teller:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,4 +1,4 @@
-"""What the leak is worth: the base trained on originals, on what came out and on controls, each scored on held-out tasks.
+"""What the leak is worth: the base trained on originals, on what came out and on controls, and what each then can do.
 
 Every arm's scores are one file of the evidence; weights and checkpoints are scratch, and go when the arm is scored.
 """
@@ -122,7 +122,7 @@ def measured_worth(context: Context) -> Valued | None:
     plan = plan_of(context, section, data, attack, tasks)
     every = _jobs(section, plan)
     if any(not context.run.worth_file(job.name).exists() for job in every):
-        _work(context, section, every, lessons_of(context, section, data, attack, plan), tasks)
+        _Bench(context, section, lessons_of(context, section, data, attack, plan), tasks).work(every)
     scores = [_read(context.run.worth_file(job.name)) for job in every]
     return Valued(section, name, attack.label, plan, scores)
 
@@ -140,70 +140,60 @@ def _jobs(section: Worth, plan: Plan) -> list[Job]:
     return found
 
 
-def _work(context: Context, section: Worth, jobs: list[Job], lessons: Lessons, tasks: Tasks) -> None:
-    """Train and score what is not scored yet."""
-    for place, job in enumerate(jobs, 1):
-        path = context.run.worth_file(job.name)
-        if path.exists():
-            continue
-        told = Within(context.progress, f"training {place} of {len(jobs)}, {job.label}")
-        with Teller(told) as teller:
-            found = _scored(context, section, job, _rows(context, job, lessons), tasks, teller.tell)
-        write_bytes(path, json.dumps({**asdict(found), "blind": blind()}, allow_nan=False).encode())
-        shutil.rmtree(_folder(context, job), ignore_errors=True)
-        context.log.append("worth_scored", trained=job.name, failed=bool(found.failed))
-        if found.failed:
-            context.progress.note(f"worth: {job.label} failed: {found.failed}")
+@dataclass(frozen=True)
+class _Bench:
+    """Where one job after the other is trained and asked."""
 
+    context: Context
+    section: Worth
+    lessons: Lessons
+    tasks: Tasks
 
-def _rows(context: Context, job: Job, lessons: Lessons) -> list[Lesson]:
-    """The rows of a job, drawn by its seed."""
-    if job.arm == "base":
-        return []
-    of = {"originals": lessons.originals, "controls": lessons.controls}
-    every = of[job.arm] if job.budget is None else lessons.extractions[job.budget]
-    return drawn(every, job.rows, _seed(context, job))
+    def work(self, jobs: list[Job]) -> None:
+        """Train and score what is not scored yet."""
+        context = self.context
+        for place, job in enumerate(jobs, 1):
+            path = context.run.worth_file(job.name)
+            if path.exists():
+                continue
+            with Teller(Within(context.progress, f"training {place} of {len(jobs)}, {job.label}")) as teller:
+                found = self._scored(job, teller.tell)
+            write_bytes(path, json.dumps({**asdict(found), "blind": blind()}, allow_nan=False).encode())
+            shutil.rmtree(self._folder(job), ignore_errors=True)
+            context.log.append("worth_scored", trained=job.name, failed=bool(found.failed))
+            if found.failed:
+                context.progress.note(f"worth: {job.label} failed: {found.failed}")
 
+    def _scored(self, job: Job, tell: Tell) -> ArmScores:
+        """What one job comes to; a failure is told once, and not tried again by a run that is resumed."""
+        base = self.context.policy.models.base
+        assert base is not None, "refused before anything is run"
+        made = ArmScores(job.arm, job.seed, job.budget, job.rows)
+        try:
+            did = self._trained(job, tell)
+            with base.with_weights(self._folder(job) / WEIGHTS).open("base") as model:
+                answers, lm_eval = self._asked(model, tell)
+        except (ArmFailedError, MitigationFailedError, ModelError) as error:
+            return replace(made, failed=error.message)
+        return replace(made, **did, answers=answers, lm_eval=lm_eval)
 
-def _seed(context: Context, job: Job) -> int:
-    """The same for every arm, so that arms are paired."""
-    return derived_seed(context.policy.seed, "worth", job.seed)
+    def _trained(self, job: Job, tell: Tell) -> dict[str, Any]:
+        """Weights in the job's folder, made by this process or by one before it; what the training did."""
+        folder = make_folder(self._folder(job))
+        found = read_facts(folder / WEIGHTS)
+        if found is None:
+            found = self._taught(job, folder, tell)
+            _free_memory()
+        return {fact.name: fact.value for fact in found}
 
-
-def _folder(context: Context, job: Job) -> Path:
-    return context.run.work / "worth" / job.name
-
-
-def _scored(
-    context: Context, section: Worth, job: Job, rows: list[Lesson], tasks: Tasks, tell: Tell
-) -> ArmScores:
-    """What one job comes to; a failure is told once, and not tried again by a run that is resumed."""
-    base = context.policy.models.base
-    assert base is not None, "refused before anything is run"
-    folder = make_folder(_folder(context, job))
-    try:
-        facts = _trained(context, section, job, rows, folder, tell)
-        with base.with_weights(folder / WEIGHTS).open("base") as model:
-            answers, lm_eval = _asked(context, section, model, tasks, tell)
-    except (ArmFailedError, MitigationFailedError, ModelError) as error:
-        return ArmScores(job.arm, job.seed, job.budget, job.rows, failed=error.message)
-    return ArmScores(job.arm, job.seed, job.budget, job.rows, **facts, answers=answers, lm_eval=lm_eval)
-
-
-def _trained(
-    context: Context, section: Worth, job: Job, rows: list[Lesson], folder: Path, tell: Tell
-) -> dict[str, Any]:
-    """Weights in the job's folder, made by this process or by one before it; what the training did."""
-    found = read_facts(folder / WEIGHTS)
-    if found is None:
-        models = context.policy.models
+    def _taught(self, job: Job, folder: Path, tell: Tell) -> tuple[Fact, ...]:
+        models, facts = self.context.policy.models, ()
         tell("opening the weights", 0, 1)
         model, tokenizer, start = starting_point("base", _Weights(models.candidate, models.base))
-        facts = []
-        if rows:
-            under_way, seed = folder / UNDER_WAY, _seed(context, job)
-            model, did = trained(model, tokenizer, rows, section.recipe, seed=seed, folder=under_way, tell=tell)
-            facts = [Fact("steps", did.steps), *_figures(before=did.before, after=did.after)]
+        if rows := self._rows(job):
+            seed, recipe = self._seed(job), self.section.recipe
+            model, did = trained(model, tokenizer, rows, recipe, seed=seed, folder=folder / UNDER_WAY, tell=tell)
+            facts = (Fact("steps", did.steps), *_figures(before=did.before, after=did.after))
         save_weights(
             folder / WEIGHTS,
             model,
@@ -214,10 +204,32 @@ def _trained(
             facts=facts,
             base=start,
         )
-        del model
-        _free_memory()
-        found = tuple(facts)
-    return {fact.name: fact.value for fact in found}
+        return facts
+
+    def _asked(self, model: LanguageModel, tell: Tell) -> tuple[dict[str, list[float | None]], list[LmScores]]:
+        """The same questions to every arm, with the same seeds."""
+        policy, harness = self.context.policy, self.section.lm_eval
+        seed = derived_seed(policy.seed, "worth", "tasks")
+        answers = {one.name: answered(model, self.tasks[one.name], one, seed, tell) for one in self.section.tasks}
+        if harness is None:
+            return answers, []
+        tell("lm-evaluation-harness", 0, 1)
+        return answers, lm_eval_scores(model, harness, policy.seed, chat=harness.chat)
+
+    def _rows(self, job: Job) -> list[Lesson]:
+        """The rows of a job, drawn by its seed."""
+        if job.arm == "base":
+            return []
+        of = {"originals": self.lessons.originals, "controls": self.lessons.controls}
+        every = of[job.arm] if job.budget is None else self.lessons.extractions[job.budget]
+        return drawn(every, job.rows, self._seed(job))
+
+    def _seed(self, job: Job) -> int:
+        """The same for every arm, so that arms are paired."""
+        return derived_seed(self.context.policy.seed, "worth", job.seed)
+
+    def _folder(self, job: Job) -> Path:
+        return self.context.run.work / "worth" / job.name
 
 
 def _figures(**given: float | None) -> Iterator[Fact]:
@@ -229,18 +241,6 @@ def _free_memory() -> None:
     cuda = training_libraries().torch.cuda
     if cuda.is_available():
         cuda.empty_cache()
-
-
-def _asked(
-    context: Context, section: Worth, model: LanguageModel, tasks: Tasks, tell: Tell
-) -> tuple[dict[str, list[float | None]], list[LmScores]]:
-    """The same questions to every arm, with the same seeds."""
-    seed = derived_seed(context.policy.seed, "worth", "tasks")
-    answers = {task.name: answered(model, tasks[task.name], task, seed, tell) for task in section.tasks}
-    if section.lm_eval is None:
-        return answers, []
-    tell("lm-evaluation-harness", 0, 1)
-    return answers, lm_eval_scores(model, section.lm_eval, context.policy.seed, chat=section.lm_eval.chat)
 
 
 def _read(path: Path) -> ArmScores:

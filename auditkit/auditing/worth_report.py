@@ -74,17 +74,21 @@ def _of(scores: Sequence[ArmScores], key: Arm) -> list[ArmScores]:
 
 
 def _arm(key: Arm, scores: Sequence[ArmScores]) -> TrainedArm:
-    before, after = ([value for one in scores if (value := getattr(one, end)) is not None] for end in ("before", "after"))
     return TrainedArm(
         arm=key[0],
         budget=key[1],
         rows=scores[0].rows,
         steps=scores[0].steps,
         seeds=len(scores) if scores[0].rows else 0,
-        before=float(np.mean(before)) if before else None,
-        after=float(np.mean(after)) if after else None,
+        before=_mean([one.before for one in scores]),
+        after=_mean([one.after for one in scores]),
         failed=next((one.failed for one in scores if one.failed), ""),
     )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
 
 
 @dataclass(frozen=True)
@@ -139,7 +143,12 @@ def _task(valued: Valued, asked: _Asked) -> WorthTask:
     if not asked.questions:
         reason = "every question fills the model's context"
         return WorthTask(
-            name=asked.name, kind=asked.kind, questions=0, unscored=asked.unscored, results=[], verdict="inconclusive",
+            name=asked.name,
+            kind=asked.kind,
+            questions=0,
+            unscored=asked.unscored,
+            results=[],
+            verdict="inconclusive",
             reason=reason,
         )
     scores = _with_untrained(valued, asked.scores)
@@ -168,7 +177,7 @@ def _with_untrained(valued: Valued, scores: dict[Arm, TaskScores]) -> dict[Arm, 
         for budget in valued.plan.budgets
         if not rows_for(valued.plan, budget, valued.section.recipe.group)
     ]
-    untrained: dict[Arm, TaskScores] = {(name, share): scores[BASE] for name, share in bare}  # type: ignore[misc]
+    untrained: dict[Arm, TaskScores] = dict.fromkeys(bare, scores[BASE])  # type: ignore[misc]
     extracted = {arm: found for arm, found in {**untrained, **scores}.items() if arm[0] == "extractions"}
     others = {arm: scores[arm] for arm in (BASE, ORIGINALS, CONTROLS) if arm in scores}
     return others | dict(sorted(extracted.items(), key=lambda item: item[0][1] or 0.0))
@@ -183,8 +192,16 @@ def _result(valued: Valued, asked: _Asked, arm: Arm, scores: dict[Arm, TaskScore
         value, *edges = ends
         low, high = edges if sign > 0 else edges[::-1]
         return Estimate(
-            metric, valued.dataset, attack, value, low, high, method, denominator=float(asked.questions),
-            unscored=asked.unscored, reason=found.reason,
+            metric,
+            valued.dataset,
+            attack,
+            value,
+            low,
+            high,
+            method,
+            denominator=float(asked.questions),
+            unscored=asked.unscored,
+            reason=found.reason,
         )
 
     shown = arm in {CONTROLS} or arm[0] == "extractions"

@@ -16,6 +16,7 @@ from auditkit.policy.schema import PROBE_OF
 from auditkit.policy.served_checks import served_complaints
 from auditkit.policy.sources import neighbour, unreadable
 from auditkit.policy.suggestions import did_you_mean, one_of
+from auditkit.policy.worth_checks import worth_complaints
 from auditkit.policy.yaml_source import Document, Keys, dotted, shown
 
 HUB = "hub://"
@@ -43,7 +44,7 @@ class Checker:
         self._probes()
         self._mitigated_arm()
         self._external_embedder()
-        for keys, message, hint in served_complaints(self.document):
+        for keys, message, hint in (*served_complaints(self.document), *worth_complaints(self.document)):
             self._add(keys, message, hint)
         for position, rule in self._sections("gate"):
             self._rule(("gate", position), rule)

@@ -19,7 +19,7 @@ from auditkit.policy.complaints import complaints
 from auditkit.policy.cross_checks import Checker, default_names
 from auditkit.policy.lock import lock, weaker_than_preset
 from auditkit.policy.presets import overridden, read_file, with_presets
-from auditkit.policy.schema import Policy, PolicySource, Section, UtilitySection, WaiversSection
+from auditkit.policy.schema import LmTasks, Policy, PolicySource, Section, UtilitySection, WaiversSection, Worth
 from auditkit.policy.yaml_source import Document, Keys, shown
 
 __all__ = ["load_policy", "lock", "weaker_than_preset"]
@@ -27,6 +27,7 @@ __all__ = ["load_policy", "lock", "weaker_than_preset"]
 MAX_PROBLEMS = 100
 _DATA_PATHS = ("path", "controls")
 S = TypeVar("S", bound=Section)
+T = TypeVar("T", bound=LmTasks)
 
 
 @dataclass(frozen=True)
@@ -156,6 +157,7 @@ def _finished(policy: Policy, origins: _Origins, source: PolicySource) -> Policy
             "scoring": scoring,
             "mitigations": mitigations,
             "utility": _with_tasks(policy.utility, origins),
+            "worth": policy.worth and _resolved_worth(policy.worth, origins),
         }
     )
     finished._source = source
@@ -172,10 +174,20 @@ def _named_arms(policy: Policy, origins: _Origins) -> list[Mitigation]:
 
 def _with_tasks(section: UtilitySection, origins: _Origins) -> UtilitySection:
     """The folder of the user's own tasks, from where it was written."""
-    if section.lm_eval is None or section.lm_eval.include is None:
-        return section
-    folder = origins.folder(("utility", "lm_eval", "include")) / section.lm_eval.include
-    return section.model_copy(update={"lm_eval": section.lm_eval.model_copy(update={"include": str(folder)})})
+    return section.model_copy(update={"lm_eval": _included(section.lm_eval, "utility", origins)})
+
+
+def _included(tasks: T | None, key: str, origins: _Origins) -> T | None:
+    if tasks is None or tasks.include is None:
+        return tasks
+    folder = origins.folder((key, "lm_eval", "include")) / tasks.include
+    return tasks.model_copy(update={"include": str(folder)})
+
+
+def _resolved_worth(section: Worth, origins: _Origins) -> Worth:
+    """Each path from where the section was written."""
+    found = section.resolved(origins.folder(("worth",)))
+    return found.model_copy(update={"lm_eval": _included(found.lm_eval, "worth", origins)})
 
 
 def _with_attack(probe: Any, attacks: Sequence[Any]) -> Any:

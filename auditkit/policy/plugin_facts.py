@@ -27,6 +27,12 @@ def lacking(family: Literal["attacks", "probes"], kind: Any, backend: Any) -> li
     return sorted(needed - able) if able is not None else []
 
 
+def lacking_to_train(backend: Any) -> bool:
+    """Whether this backend's weights cannot be trained here; False where it is unknown."""
+    able: frozenset[str] | None = getattr(_class_of("models", backend), "capabilities", None)
+    return able is not None and "gradients" not in able
+
+
 def arm_names(section: dict[str, Any]) -> list[str]:
     """What the arms of a mitigation are called; its own name where the section is wrong."""
     found = _class_of("mitigations", section.get("kind"))

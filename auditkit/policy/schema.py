@@ -26,6 +26,7 @@ from auditkit.probes.base import ModelProbe, Probe
 from auditkit.records import Attacker, Stage, View
 from auditkit.registry import Family, PluginOf, kinds, plugin_class
 from auditkit.scoring.base import Embedder, VectorIndexConfig
+from auditkit.worth.base import WorthSection
 
 
 class KindOf:
@@ -210,8 +211,8 @@ class Rule(Section):
     max: Annotated[float, Field(ge=0, le=1)]
 
 
-class LmEval(Section):
-    """Tasks of lm-evaluation-harness that every arm is asked, by their names there."""
+class LmTasks(Section):
+    """Tasks of lm-evaluation-harness, by their names there."""
 
     tasks: Annotated[list[str], Field(min_length=1)]
     include: str | None = Field(default=None, description="A folder with task files of your own.")
@@ -219,7 +220,24 @@ class LmEval(Section):
         default=None, description="Questions a task at most, drawn by the policy's seed."
     )
     chat: bool = Field(default=False, description="Ask as messages through the chat template, not as plain text.")
+
+
+class LmEval(LmTasks):
+    """Tasks that every arm is asked."""
+
     max_drop: Share = Field(default=0.05, description="Of a task's own score against the baseline's.")
+
+
+class Worth(WorthSection):
+    """What the leak is worth to whoever trains on it, measured on held-out tasks."""
+
+    lm_eval: LmTasks | None = Field(default=None, description="Further tasks, by their names in lm-evaluation-harness.")
+
+    @model_validator(mode="after")
+    def _measured(self) -> Self:
+        if not self.tasks and self.lm_eval is None:
+            raise ValueError("give 'tasks' or 'lm_eval': without them there is no skill to measure")
+        return self
 
 
 class UtilitySection(Section):
@@ -316,6 +334,7 @@ class Policy(Section):
     scoring: Scoring = Field(default_factory=Scoring)
     mitigations: list[Annotated[Mitigation, PluginOf("mitigations")]] = []
     utility: UtilitySection = UtilitySection()
+    worth: Worth | None = None
     gate: Annotated[list[Rule], Field(min_length=1)]
     strength: Strength = Strength()
     waivers: WaiversSection | None = None

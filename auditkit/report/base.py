@@ -41,6 +41,7 @@ from auditkit.report.measured import Arm, AttackKind, Calibration, Finding, Inde
 from auditkit.report.part import Part
 from auditkit.report.scored import Attribution, BudgetForecast, LengthCheck, NearDuplicates, ThresholdCurve
 from auditkit.report.waivers import DeclaredWaiver, WaivedRule, Waiver, WaiverFile, WaiverState
+from auditkit.report.worth import Worth
 
 # Its parts are defined by subject, and taken from here by everybody else.
 __all__ = [
@@ -126,6 +127,7 @@ class AuditReport(Part):
     migration: Migration | None = None  # None: written in this schema version
     waivers: list[DeclaredWaiver] = []  # all that were declared, in force or not
     waiver_file: WaiverFile | None = None  # None where the policy names none
+    worth: Worth | None = None  # None where the policy declares no `worth`
     rendered_again: RenderedAgain | None = None  # None: written, and attested, by the run itself
 
 

@@ -46,6 +46,7 @@ _WORDS = {
     "registration": "whether the policy was registered before the run",
     "run.embedding": "what it took to embed the texts",
     "thresholds": "rates against the threshold",
+    "worth": "what the leak is worth to whoever trains on it",
 }
 
 

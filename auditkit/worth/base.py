@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from auditkit.worth.filter_section import FilterSection, JudgeSection
+from auditkit.worth.section import WorthSection
 
-__all__ = ["REASONS", "Extraction", "FilterSection", "Filtered", "JudgeSection"]
+__all__ = ["REASONS", "Extraction", "FilterSection", "Filtered", "JudgeSection", "WorthSection"]
 
 NO_QUESTION = "no question"
 CUT_OFF = "cut off or withheld"

@@ -34,7 +34,9 @@ class TaskSection(WorthPart):
     """Held-out questions with answers that a program can check."""
 
     name: Name
-    path: FilePath = Field(description="A .jsonl file, relative to the policy. None of its questions may be a record's.")
+    path: FilePath = Field(
+        description="A .jsonl file, relative to the policy. None of its questions may be a record's."
+    )
     fields: TaskFields = TaskFields()
     check: Check = Field(
         default="number",
@@ -45,7 +47,9 @@ class TaskSection(WorthPart):
         default=None, description="Questions at most, drawn by the policy's seed."
     )
     max_new_tokens: Annotated[int, Field(ge=1, le=65_536, description="Tokens of an answer at most.")] = 64
-    temperature: Annotated[float, Field(ge=0, le=2, description="0 asks greedily; above it, one sample a question.")] = 0.0
+    temperature: Annotated[
+        float, Field(ge=0, le=2, description="0 asks greedily; above it, one sample a question.")
+    ] = 0.0
 
 
 class WorthRecipe(Pace):
@@ -53,7 +57,7 @@ class WorthRecipe(Pace):
 
     method: Literal["sft", "dr_grpo"] = Field(
         default="sft",
-        description="Next-token training on questions with answers, or Dr. GRPO on questions whose answers can be read.",
+        description="Next-token training on questions with answers, or Dr. GRPO where final answers can be read.",
     )
     loss: Loss = Field(default="response", description="sft: on the answer (response), or on both turns (all).")
     samples: Annotated[int, Field(ge=2, le=1024, description="dr_grpo: answers sampled for each question.")] = 8
@@ -88,7 +92,8 @@ class WorthSection(WorthPart):
         default=400, description="Rows that each arm trains on at most. All arms get as many as the smallest has."
     )
     seeds: Annotated[int, Field(ge=2, le=100)] = Field(
-        default=3, description="Trainings of each arm, with seeds derived from the policy's: the intervals are over these."
+        default=3,
+        description="Trainings of each arm, with seeds derived from the policy's: the intervals are over these.",
     )
     budgets: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=1, max_length=20)] = Field(
         default=[0.1, 0.3, 1.0], description="Shares of the attack's generations that the attacker can afford: a curve."
@@ -113,5 +118,6 @@ class WorthSection(WorthPart):
 
     def resolved(self, folder: Path) -> Self:
         """The same section with relative paths resolved against the policy's folder."""
+        filtered = self.filter.resolved(folder)
         tasks = [task.model_copy(update={"path": resolved_path(folder, task.path)}) for task in self.tasks]
-        return self.model_copy(update={"tasks": tasks, "recipe": self.recipe.resolved(folder)})
+        return self.model_copy(update={"tasks": tasks, "filter": filtered, "recipe": self.recipe.resolved(folder)})

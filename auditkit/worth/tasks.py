@@ -68,7 +68,8 @@ def refuse_known(section: TaskSection, tasks: Iterable[HeldOut], records: Iterab
     for task in tasks:
         record = known.get(asked_words(task.prompt))
         if record is not None:
-            what = f"this question is asked by a {record.split} of {record.dataset} ({Path(record.file).name}:{record.line})"
+            place = f"{Path(record.file).name}:{record.line}"
+            what = f"this question is asked by a {record.split} of {record.dataset} ({place})"
             hint = "take it out of the tasks: what is trained on measures memory, not skill"
             problems.append(Problem(Path(section.path), task.line, what, hint))
     if problems:

@@ -55,7 +55,7 @@ class Taught:
 
 
 def of_records(records: Iterable[Record], recipe: WorthRecipe) -> list[Lesson]:
-    """What the owner, or somebody with other data of the kind, trains on; a record that the method cannot use is not."""
+    """What the owner, or somebody with other data of the kind, trains on; what the method cannot use is left out."""
     found = (Lesson(r.prompt, r.response, _rewarded(r.response, recipe.check)) for r in records)
     return [lesson for lesson in found if _usable(lesson, recipe)]
 
