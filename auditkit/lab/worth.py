@@ -121,9 +121,7 @@ def _leak(run: CalibrationRun, dataset: str) -> list[Estimate]:
     return [next(one for one in found if one.metric == name) for name in wanted if any(o.metric == name for o in found)]
 
 
-def _gathered(
-    loaded: LoadedRecipe, audits: Mapping[int, CalibrationRun], families: list[FamilyWorth]
-) -> LabWorth:
+def _gathered(loaded: LoadedRecipe, audits: Mapping[int, CalibrationRun], families: list[FamilyWorth]) -> LabWorth:
     return LabWorth(
         recipe=loaded.recipe.name,
         recipe_sha256=loaded.sha256,

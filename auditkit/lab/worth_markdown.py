@@ -16,7 +16,15 @@ METHODS = {"sft": "supervised fine-tuning", "dr_grpo": "Dr. GRPO"}
 RIGHT, SHARE = "held-out tasks right", "share of the originals' gain"
 _ARMS = ("trained on", "rows", RIGHT, "above the base", SHARE, "each training")
 _BUDGETS = ("generations", "tokens", "kept", "rows", RIGHT, SHARE)
-_TRUTH = ("rows", "different", "right", "members to the letter", "a member's question", "a member's problem", "a task's")
+_TRUTH = (
+    "rows",
+    "different",
+    "right",
+    "members to the letter",
+    "a member's question",
+    "a member's problem",
+    "a task's",
+)
 
 
 def markdown(found: LabWorth) -> str:
@@ -148,4 +156,6 @@ def _estimate(estimate: Estimate | None) -> str:
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(safe_line(cell, 300).replace('|', '⟨U+007C⟩') for cell in row)} |" for row in lines)
+    return "\n".join(
+        f"| {' | '.join(safe_line(cell, 300).replace('|', '⟨U+007C⟩') for cell in row)} |" for row in lines
+    )

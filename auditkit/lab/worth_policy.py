@@ -46,7 +46,9 @@ def write_policy(family: Path, recipe: Recipe, seed: int) -> Path:
     tasks = held_out(name, _questions(family), options.tasks, seed)
     _write(family / TASKS, "".join(json_line(task) + "\n" for task in tasks))
     built = json.loads((family / "family.json").read_bytes())
-    heading = f"# Written by auditkit lab worth for the family {recipe.name}: what a leak of {options.dataset} is worth."
+    heading = (
+        f"# Written by auditkit lab worth for the family {recipe.name}: what a leak of {options.dataset} is worth."
+    )
     return _write(family / FILE, policy_text(heading, worth_policy(recipe, built["candidate"])))
 
 
