@@ -32,7 +32,7 @@ from auditkit.auditing.worth_plan import (
 from auditkit.errors import MitigationFailedError, ModelError
 from auditkit.files import make_folder, write_bytes
 from auditkit.mitigations.saved_weights import read_facts, save_weights
-from auditkit.mitigations.starting_point import starting_point
+from auditkit.mitigations.starting_point import digest, starting_point
 from auditkit.models.base import LanguageModel, ModelBackend
 from auditkit.policy.schema import Worth
 from auditkit.records import Fact
@@ -189,7 +189,7 @@ class _Bench:
     def _taught(self, job: Job, folder: Path, tell: Tell) -> tuple[Fact, ...]:
         models, facts = self.context.policy.models, ()
         tell("opening the weights", 0, 1)
-        model, tokenizer, start = starting_point("base", _Weights(models.candidate, models.base))
+        model, tokenizer, start = _opened(_Weights(models.candidate, models.base))
         if rows := self._rows(job):
             seed, recipe = self._seed(job), self.section.recipe
             model, did = trained(model, tokenizer, rows, recipe, seed=seed, folder=folder / UNDER_WAY, tell=tell)
@@ -230,6 +230,18 @@ class _Bench:
 
     def _folder(self, job: Job) -> Path:
         return self.context.run.work / "worth" / job.name
+
+
+def _opened(weights: _Weights) -> tuple[Any, Any, str]:
+    """The base, every weight trainable, in a chat template of its own; in the candidate's where it has none.
+
+    Whoever trains on what leaked has the base and may ask it as they like; the candidate may be out of their reach.
+    """
+    assert weights.base is not None
+    model, tokenizer = weights.open_for_training(weights.base)
+    if tokenizer.chat_template is None:
+        return starting_point("base", weights)
+    return model.requires_grad_(True), tokenizer, digest(weights.base)
 
 
 def _figures(**given: float | None) -> Iterator[Fact]:

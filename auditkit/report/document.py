@@ -29,6 +29,7 @@ from auditkit.report.shown_mitigations import shown_mitigations
 from auditkit.report.shown_probes import cell, shown_probes
 from auditkit.report.shown_scoring import forecast_sentences, length_sentence, power_rows, threshold_tables
 from auditkit.report.shown_waivers import outcome_sentence, page_one_waivers
+from auditkit.report.shown_worth import HEADING, shown_worth, worth_metrics
 from auditkit.report.skipped import skipped
 from auditkit.report.slider import sliders
 from auditkit.resources import resource_folder
@@ -77,6 +78,7 @@ _SECTIONS = (
     ("probes", "What the likelihoods say"),
     ("matches", "Leaked records side by side"),
     ("attribution", "Whose data leaked, and what to remove"),
+    ("worth", HEADING),
     ("bands", "Pairs at random from each band of score"),
     ("instrument", "Checks of the instrument"),
     ("datasets", "The data"),
@@ -136,6 +138,7 @@ def _view(report: AuditReport, medium: Medium, redacted: bool) -> dict[str, Any]
         "instrument": report.instrument,
         "probes": shown_probes(report, charts, own),
         "mitigations": shown_mitigations(report),
+        "worth": shown_worth(report),
         "shown_in_full": {"baseline": baseline.name if baseline else "", "shipping": report.verdict.arm},
         "findings": findings,
         "annex": "" if medium.screen else annex_sentence(report, medium.findings, redacted),
@@ -151,7 +154,7 @@ def _view(report: AuditReport, medium: Medium, redacted: bool) -> dict[str, Any]
         "forecasts": forecast_sentences(report),
         "powers": list(power_rows(report.powers)),
         "terms": term_definitions(mitigated=report.mitigations is not None),
-        "metrics": metric_definitions(estimate.metric for estimate in estimates),
+        "metrics": metric_definitions([*(estimate.metric for estimate in estimates), *worth_metrics(report)]),
         "provenance": list(_facts(report.provenance))[:MOST_FACTS],
         "stages": _stages(report),
     }
@@ -208,6 +211,7 @@ def _has(section: str, report: AuditReport, charts: Mapping[str, list[Figure]], 
         "prefix": charts["prefix"] or gains,
         "probes": report.probes,
         "attribution": report.attribution,
+        "worth": report.worth,
         "bands": report.figures.bands,
         "instrument": report.positive_controls or report.calibration or report.index,
         "appendix": report.instrument,

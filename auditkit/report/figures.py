@@ -29,6 +29,8 @@ from auditkit.report.score_charts import coverage_charts, histogram_charts, scat
 from auditkit.report.scored import BudgetForecast, Removal, ThresholdCurve
 from auditkit.report.svg import drawing, to_svg
 from auditkit.report.threshold_charts import threshold_charts
+from auditkit.report.worth import Worth
+from auditkit.report.worth_charts import worth_charts
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ class ChartData(Part):
     thresholds: list[ThresholdCurve]
     forecasts: list[BudgetForecast]
     arms: list[ArmPanel] = []
+    worth: Worth | None = None
 
 
 def draw_all(report: AuditReport) -> list[Chart]:
@@ -72,6 +75,7 @@ def draw_all(report: AuditReport) -> list[Chart]:
         forecasts=report.forecasts,
         removals=[removal.model_copy(update={"tags": []}) for removal in attribution.removals] if attribution else [],
         arms=arm_panels(report),
+        worth=report.worth,
     )
     return list(_drawn(data.model_dump_json()))
 
@@ -92,6 +96,7 @@ def _drawn(content: str) -> tuple[Chart, ...]:
             *probe_charts(data.probes),
             *removal_charts(data.removals),
             *arm_charts(data.arms),
+            *worth_charts(data.worth),
         ]
         return tuple(
             Chart(section, caption, to_svg(figure, f"fig{place}", caption), tuple(panel_boxes(figure)))

@@ -13,7 +13,7 @@ TENFOLD = 10
 
 _SHARES = (
     *("coverage", "rate", "share", "tpr", "fpr", "longest_match", "peakedness", "last_k_words"),
-    *("task_accuracy", "relative_reduction"),
+    *("task_accuracy", "relative_reduction", "held_out_accuracy", "recovered_utility"),
 )
 _PLAIN = ("lm_eval", "latency_ratio", "control_perplexity")  # whatever words their task or unit is named by
 

@@ -17,6 +17,7 @@ from auditkit.report.markdown_text import code, prose
 from auditkit.report.places import place_of
 from auditkit.report.safe_text import safe_line
 from auditkit.report.shown_waivers import waiver_lines
+from auditkit.report.shown_worth import HEADING, worth_sentences
 
 FILE_NAME = "summary.md"
 MOST_BYTES = 64 * 2**10  # of which GitHub takes 1 MiB a step; nobody reads more
@@ -39,7 +40,8 @@ class MarkdownFormat(ReportFormat):
 def summary(report: AuditReport) -> str:
     """The whole summary, at most MOST_BYTES in UTF-8."""
     waivers = _list("Waivers", waiver_lines(report))
-    parts = [_head(report), _rules(report), waivers, _leaks(report), _cautions(report), _settle(report)]
+    worth = _list(HEADING, worth_sentences(report))
+    parts = [_head(report), _rules(report), waivers, _leaks(report), worth, _cautions(report), _settle(report)]
     blocks = [*parts, _reproduce(report)]
     text = "\n\n".join(block for block in blocks if block) + "\n"
     if len(text.encode()) <= MOST_BYTES:

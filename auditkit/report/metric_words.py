@@ -177,7 +177,15 @@ METRICS = (
     (
         "recovered_utility",
         "recovered utility",
-        "How much of the gain from training on the original data is had by training on what was extracted.",
+        "How much of the gain from training on the original data is had by training on what was extracted: (score of "
+        "the base trained on that - score of the base) / (score of the base trained on as many originals - score of "
+        "the base).",
+    ),
+    (
+        "held_out_accuracy",
+        "held-out accuracy",
+        "Share of a task's questions, none of which is a record's, that a model answers rightly, as the task's check "
+        "reads the answer.",
     ),
     (
         "auc",

@@ -40,6 +40,7 @@ def skipped(report: AuditReport, findings_shown: int | None = None) -> list[Skip
         "Measures": _measures(report),
         "Probes": _probes(report),
         "Mitigations": _mitigations(report),
+        "Worth of the leak": _worth(report),
         "Rules": _rules(report),
         "These pages": _pages(report, findings_shown),
     }
@@ -196,6 +197,20 @@ def _mitigations(report: AuditReport) -> Iterator[_Reason]:
             yield f"Probes of the arm {arm.name}", arm.probes_reason
         for sentence in arm.weaker:
             yield f"Part of the attacks on the arm {arm.name}", sentence.rstrip(".")
+
+
+def _worth(report: AuditReport) -> Iterator[_Reason]:
+    if report.worth is None:
+        return
+    for arm in report.worth.arms:
+        if arm.failed:
+            yield f"The trainings on {arm.arm}", arm.failed
+    held_out = max((budget.held_out for budget in report.worth.budgets), default=0)
+    if held_out:
+        yield f"{count(held_out)} extractions", "they ask what a held-out task asks: trained on, they would be memory"
+    for task in report.worth.tasks:
+        if task.unscored:
+            yield f"{count(task.unscored)} questions of {task.name}", "they fill the model's context"
 
 
 def _rules(report: AuditReport) -> Iterator[_Reason]:

@@ -80,7 +80,7 @@ def recovered(arm: TaskScores, originals: TaskScores, base: TaskScores) -> Found
     spread = _spread(e, o, arm.shares)
     reach = math.sqrt(spread[1, 1])
     if full - reach <= 0:
-        return Found(None, reason=f"{NO_GAIN}: their gain is {full:+.3f} ({full - reach:+.3f} to {full + reach:+.3f})")
+        return Found(None, reason=NO_GAIN)
     # (gained - r full)^2 <= spread of (e - r o), solved for r: a r^2 - 2 b r + c <= 0.
     a, b, c = full**2 - spread[1, 1], gained * full - spread[0, 1], gained**2 - spread[0, 0]
     root = math.sqrt(max(0.0, b * b - a * c))
