@@ -18,6 +18,7 @@ from auditkit.lab.calibration_run import CalibrationRun, audit_family
 from auditkit.lab.mitigations_result import over_seeds
 from auditkit.lab.recipe_file import LoadedRecipe
 from auditkit.lab.worth_beside import Beside
+from auditkit.lab.worth_figures import write_pictures
 from auditkit.lab.worth_markdown import markdown
 from auditkit.lab.worth_policy import options_of, write_policy
 from auditkit.lab.worth_result import FILE_NAME, FamilyWorth, KeptTruth, LabWorth
@@ -34,7 +35,7 @@ def worth(loaded: LoadedRecipe, out: Path, seeds: Sequence[int], progress: Progr
     """Build a family for each seed, audit it with its section ``worth``, and put the audits together.
 
     Written to ``out``, for its owner only: ``seed-N/family``, ``seed-N/runs``, ``seed-N/beside``, and of all seeds
-    worth.json and worth.md. Called again it goes on where it was: what is finished is read.
+    worth.json, worth.md and a picture a family. Called again it goes on where it was: what is finished is read.
 
     Raises:
         AuditkitError: the recipe has no section ``worth``, or as for a build and a run.
@@ -45,6 +46,7 @@ def worth(loaded: LoadedRecipe, out: Path, seeds: Sequence[int], progress: Progr
     found = _gathered(loaded, audits, families)
     write_bytes(out / FILE_NAME, found.model_dump_json(indent=1).encode() + b"\n")
     write_bytes(out / TABLE, markdown(found).encode())
+    write_pictures(families, out)
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from auditkit.lab.mitigations_result import T_INTERVAL
+from auditkit.lab.worth_figures import picture_name
 from auditkit.lab.worth_result import FamilyWorth, LabWorth
 from auditkit.records import Estimate
 from auditkit.report import formatting
@@ -65,6 +66,8 @@ def _family(family: FamilyWorth) -> Iterator[str]:
     yield f"## Seed {family.seed}"
     yield _verdict(family)
     yield _table(_ARMS, list(_arm_rows(family)))
+    if family.worth.tasks:
+        yield f"![What the attacker's budget buys, seed {family.seed}]({picture_name(family)})"
     yield "What the attacker's budget buys:"
     yield _table(_BUDGETS, list(_budget_rows(family)))
     yield f"What became of the generations: {_filtered(family)}."
