@@ -22,19 +22,23 @@ PREFIX_TOKENS = 64  # of a template's opening, or of a message with what the ser
 def what_it_costs(policy: Policy, datasets: Sequence[PreparedDataset]) -> Iterator[tuple[str, str]]:
     """A sentence for each served model, and a warning ("" for none) where it may not fit the budget."""
     for role, backend in served(policy).items():
-        most = most_spent(policy, datasets, role)
-        usd, budget = backend.prices.usd(most), backend.budget
-        told = (
-            f"{role}: at most about {most.requests:,} requests, {most.input_tokens:,} tokens of prompts and "
-            f"{most.output_tokens:,} of answers"
-        )
-        told += f", {usd:,.2f} US dollars by the policy's prices" if usd else ", at no stated price"
-        warning = ""
-        if budget and ((budget.usd and usd > budget.usd) or (budget.tokens and most.tokens > budget.tokens)):
-            warning = f"{role}: the budget may not do: the run would stop there, and can be gone on with"
-        elif backend.external and not budget:
-            warning = f"{role}: no budget is set for a model that is not on this machine"
-        yield told, warning
+        yield told_of(role, backend, most_spent(policy, datasets, role))
+
+
+def told_of(role: str, backend: Any, most: Spent) -> tuple[str, str]:
+    """What a served model may cost in this role, and a warning where that may not fit its budget."""
+    usd, budget = backend.prices.usd(most), backend.budget
+    told = (
+        f"{role}: at most about {most.requests:,} requests, {most.input_tokens:,} tokens of prompts and "
+        f"{most.output_tokens:,} of answers"
+    )
+    told += f", {usd:,.2f} US dollars by the policy's prices" if usd else ", at no stated price"
+    warning = ""
+    if budget and ((budget.usd and usd > budget.usd) or (budget.tokens and most.tokens > budget.tokens)):
+        warning = f"{role}: the budget may not do: the run would stop there, and can be gone on with"
+    elif backend.external and not budget:
+        warning = f"{role}: no budget is set for a model that is not on this machine"
+    return told, warning
 
 
 def what_it_is_sent(policy: Policy) -> Iterator[str]:

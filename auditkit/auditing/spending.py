@@ -76,8 +76,11 @@ def spent_on(log: EventLog, role: str) -> Spent:
 def served_facts(context: Context, role: str) -> dict[str, Any]:
     """What the report says of a served model: what it took, and what the server called itself."""
     backend = served(context.policy).get(role)
-    if backend is None:
-        return {}
+    return {} if backend is None else facts_of(context, role, backend)
+
+
+def facts_of(context: Context, role: str, backend: Any) -> dict[str, Any]:
+    """What a served model took in this role, and what the server called itself."""
     spent = spent_on(context.log, role)
     said = [event for event in context.log.recorded(SAID) if event["role"] == role]
     names = list(dict.fromkeys(f"{event['model']} {event['fingerprint']}".strip() for event in said))

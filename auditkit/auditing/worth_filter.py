@@ -1,19 +1,29 @@
-"""The filter of ``worth:`` in a run: its judge opened, what it costs counted, and what it may not be sent refused."""
+"""The filter of ``worth:`` in a run: its judge opened, what it costs counted, and what it may not be sent refused.
+
+A stage opens the judge once, and filters as often as it has budgets::
+
+    with opened_judge(context, section, stage.advance) as judge:
+        mistakes = judge.mistakes() if judge else []
+        found = filtered(extractions(generations, trace), section, judge)
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from auditkit.auditing.context import Context
-from auditkit.auditing.spending import metered_model
+from auditkit.auditing.serving_costs import CHARACTERS_PER_TOKEN, PREFIX_TOKENS, told_of
+from auditkit.auditing.spending import facts_of, metered_model
 from auditkit.errors import AuditkitError
 from auditkit.policy.schema import Policy
-from auditkit.remote.budget import Meter
+from auditkit.remote.budget import Meter, Spent
 from auditkit.remote.kept import Kept
 from auditkit.worth.base import Extraction, Filtered, FilterSection, JudgeSection
 from auditkit.worth.filtering import Verifier, filtered
-from auditkit.worth.judge import Judge
+from auditkit.worth.judge import SPECIMENS, Judge
+from auditkit.worth.rubric import CLOSING, RUBRIC, RUBRIC_SHA256
 
 ROLE = "judge"
 
@@ -35,7 +45,8 @@ def opened_judge(
         return
     refuse_judging(context.policy, section.judge)
     backend = section.judge.model
-    if isinstance(getattr(backend, "meter", None), Meter):
+    backend.fetch()
+    if _is_served(backend):
         backend = metered_model(context, ROLE, backend)
     kept = getattr(backend, "kept", None) or Kept(context.run.shared_work / f"answers-{ROLE}.sqlite")
     with backend.open(ROLE) as model:
@@ -66,3 +77,26 @@ def refuse_judging(policy: Policy, judge: JudgeSection) -> None:
             f"the judge is sent what was extracted over the network, which {', '.join(forbidden)} forbids",
             "judge with a model on this machine, or set external_processing: allow",
         )
+
+
+def judge_facts(context: Context, judge: JudgeSection) -> dict[str, Any]:
+    """What the report says of a judge: which model by which rubric, and what it took where it is served."""
+    told = {**judge.model.provenance(), "keep_from": judge.keep_from, "rubric_sha256": RUBRIC_SHA256}
+    return {**told, **(facts_of(context, ROLE, judge.model) if _is_served(judge.model) else {})}
+
+
+def what_the_judge_costs(judge: JudgeSection, generations: int) -> tuple[str, str]:
+    """What ``auditkit check`` says of a served judge, and a warning ("" for none); nothing of one that runs here.
+
+    At most: every generation reaches the judge, and is as long as it is shown.
+    """
+    if not _is_served(judge.model):
+        return "", ""
+    asked = generations + len(SPECIMENS)
+    shown = (len(RUBRIC) + len(CLOSING) + 2 * judge.characters) // CHARACTERS_PER_TOKEN
+    most = Spent(asked, asked * (PREFIX_TOKENS + shown), asked * judge.max_new_tokens)
+    return told_of(ROLE, judge.model, most)
+
+
+def _is_served(backend: Any) -> bool:
+    return isinstance(getattr(backend, "meter", None), Meter)

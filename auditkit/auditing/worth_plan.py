@@ -7,7 +7,6 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from itertools import takewhile
 
@@ -17,15 +16,13 @@ from auditkit.auditing.blinding import blind
 from auditkit.auditing.context import Context
 from auditkit.auditing.prepare import PreparedDataset
 from auditkit.auditing.progress import single
+from auditkit.auditing.worth_filter import opened_judge
 from auditkit.errors import AuditkitError
-from auditkit.files import make_folder, write_bytes
+from auditkit.files import write_bytes
 from auditkit.policy.schema import Policy, Worth
-from auditkit.remote.kept import Kept
-from auditkit.statistics.draws import derived_seed
 from auditkit.worth.base import Extraction, Filtered
 from auditkit.worth.extractions import extractions
 from auditkit.worth.filtering import filtered
-from auditkit.worth.judge import Judge
 from auditkit.worth.tasks import HeldOut, asked_words, read_tasks, refuse_known
 from auditkit.worth.training import Lesson, of_extractions, of_records
 
@@ -48,13 +45,15 @@ class BudgetPlan:
 @dataclass(frozen=True)
 class Plan:
     """Decided once a run. ``rows``: that every arm trains on, but for smaller budgets. ``reasons`` are of the largest
-    budget: ordinal -> why the filter dropped it. ``tasks`` are digests, so that a resumed run asks the same."""
+    budget: ordinal -> why the filter dropped it. ``tasks`` are digests, so that a resumed run asks the same.
+    ``mistakes`` are specimens that the judge gets wrong."""
 
     rows: int
     available: dict[str, int]
     budgets: list[BudgetPlan]
     tasks: dict[str, str]
     reasons: dict[str, str] = field(default_factory=dict)
+    mistakes: list[str] = field(default_factory=list)
     blind: str = ""
 
 
@@ -140,17 +139,12 @@ def rows_for(plan: Plan, budget: BudgetPlan, group: int) -> int:
 def _planned(context: Context, section: Worth, data: PreparedDataset, attack: Attack, tasks: Tasks) -> Plan:
     asked = {asked_words(task.prompt) for held in tasks.values() for task in held}
     budgets, last = [], Filtered()
-    with ExitStack() as stack:
-        judge = _judge(context, section, stack)
+    with opened_judge(context, section.filter) as judge:
+        mistakes = judge.mistakes() if judge else []
         for share in section.budgets:
             count = math.ceil(share * attack.samples)
             last = filtered(_first(context, data, attack, count), section.filter, judge)
-            apart = [one for one in last.kept if asked_words(one.prompt) not in asked]
-            usable = [one.ordinal for one in apart if of_extractions([one], section.recipe)]
-            dropped = {reason: number for reason, number in last.counts().items() if reason != "kept"}
-            tokens = _tokens(context, attack, count)
-            held_out = len(last.kept) - len(apart)
-            budgets.append(BudgetPlan(share, count, tokens, len(last.kept), held_out, usable, dropped))
+            budgets.append(_budget(context, section, attack, share, last, asked))
     available = {
         "originals": len(of_records(data.members.records, section.recipe)),
         "controls": len(of_records(data.controls.records, section.recipe)),
@@ -159,15 +153,24 @@ def _planned(context: Context, section: Worth, data: PreparedDataset, attack: At
     rows = min(section.records, *available.values()) // section.recipe.group * section.recipe.group
     digests = {name: _digest(held) for name, held in tasks.items()}
     reasons = {str(ordinal): reason for ordinal, reason in last.dropped.items()}
-    return Plan(rows, available, budgets, digests, reasons, blind())
+    return Plan(rows, available, budgets, digests, reasons, mistakes, blind())
 
 
-def _judge(context: Context, section: Worth, stack: ExitStack) -> Judge | None:
-    if section.filter.judge is None:
-        return None
-    model = stack.enter_context(section.filter.judge.model.open("judge"))
-    kept = Kept(make_folder(context.run.work) / "worth-judge.sqlite")
-    return Judge(model, section.filter.judge, seed=derived_seed(context.policy.seed, "worth", "judge"), kept=kept)
+def _budget(  # noqa: PLR0917
+    context: Context, section: Worth, attack: Attack, share: float, found: Filtered, asked: set[str]
+) -> BudgetPlan:
+    """What a filtered share of the generations leaves, but for what asks what a task asks."""
+    count = math.ceil(share * attack.samples)
+    apart = [one for one in found.kept if asked_words(one.prompt) not in asked]
+    return BudgetPlan(
+        share=share,
+        generations=count,
+        tokens=_tokens(context, attack, count),
+        kept=len(found.kept),
+        held_out=len(found.kept) - len(apart),
+        usable=[one.ordinal for one in apart if of_extractions([one], section.recipe)],
+        dropped={reason: number for reason, number in found.counts().items() if reason != "kept"},
+    )
 
 
 def _first(context: Context, data: PreparedDataset, attack: Attack, count: int) -> Iterator[Extraction]:

@@ -49,6 +49,7 @@ def worth_report(valued: Valued) -> Worth:
         ],
         arms=arms,
         tasks=[] if any(arm.failed for arm in arms[:2]) else list(_tasks(valued)),
+        judge_mistakes=plan.mistakes,
         failed=_failure(valued, arms),
     )
 

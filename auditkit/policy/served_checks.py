@@ -138,6 +138,9 @@ def _judging(document: Document) -> Iterator[Complaint]:
         return
     if "continuations" not in backend.capabilities:
         yield JUDGE, f"the {backend.backend} backend cannot answer questions, as a judge must", "use transformers"
+    elif backend.reach == "raw_api" and not backend.knows_template:
+        message = "the judge is asked through its chat template, and the policy names no tokenizer"
+        yield JUDGE, message, "use api: chat, or set worth.filter.judge.model.tokenizer"
     forbidding = [one for one in _listed(document.data, "datasets") if one.get("external_processing") != "allow"]
     if backend.external and forbidding:
         names = ", ".join(shown(str(one.get("name"))) for one in forbidding)

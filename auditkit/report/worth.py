@@ -84,4 +84,5 @@ class Worth(Part):
     budgets: list[AttackBudget]
     arms: list[TrainedArm]
     tasks: list[WorthTask]
+    judge_mistakes: list[str] = []  # specimens beyond doubt that the filter's judge gets wrong
     failed: str = ""  # why nothing could be trained or asked; then there are no results

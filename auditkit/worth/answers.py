@@ -18,7 +18,7 @@ _ANNOUNCED = re.compile(r"\banswer\s*(?:is|:|=)[ \t]*:?[ \t]*([^\n]+)", re.IGNOR
 _SENTENCE_END = re.compile(r"[.;]\s")
 _NUMBER = re.compile(r"(?:(?<![0-9A-Za-z)])[-−])?(?:[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?|\.[0-9]+)(?:/[0-9]+)?")
 _FRACTION = re.compile(r"\\[dt]?frac\{(-?[0-9]+)\}\{([0-9]+)\}")
-_DRESSING = re.compile(r"\\(?:text|mathrm|mathbf)\{([^{}]*)\}|\\[()\[\]]|[$*`]")
+_DRESSING = re.compile(r"\\(?:text|mathrm|mathbf)\b|\\[()\[\]]|[$*`{}]")
 
 
 def read_answer(response: str, trace: TraceMarkers | None = None) -> str | None:
@@ -40,8 +40,8 @@ def same_answer(a: str, b: str) -> bool:
 
 def canonical(answer: str) -> str:
     """One form for all the ways of writing an answer: 1,000 and 1000.0, 1/2 and \\frac{1}{2}, $x$ and X."""
-    bare = _FRACTION.sub(r"\1/\2", _DRESSING.sub(r"\1", answer)).replace("−", "-")
-    words = " ".join(bare.casefold().split()).rstrip(".")
+    bare = _DRESSING.sub("", _FRACTION.sub(r"\1/\2", answer)).replace("−", "-")
+    words = " ".join(bare.casefold().split()).rstrip(" .")
     number = as_number(words)
     return words if number is None else str(number)
 
@@ -146,5 +146,5 @@ def _rounds_to(value: Fraction, answer: str) -> bool:
 
 def canonical_decimals(answer: str) -> int:
     """Digits behind the point of an answer that is one decimal number; 0 for any other."""
-    found = re.fullmatch(r"-?[0-9,]*\.([0-9]+)", " ".join(_DRESSING.sub(r"\1", answer).split()).replace("−", "-"))
+    found = re.fullmatch(r"-?[0-9,]*\.([0-9]+)", " ".join(_DRESSING.sub("", answer).split()).replace("−", "-"))
     return len(found[1]) if found else 0

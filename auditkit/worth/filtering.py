@@ -131,15 +131,18 @@ class _FirstPass:
 
 def _digest(*texts: str) -> Digest:
     """Of texts, white space aside: held in place of a million texts."""
-    bare = "\0".join(" ".join(text.split()) for text in texts)
-    return hashlib.blake2b(bare.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    return hashlib.blake2b(_bare(*texts).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _bare(*texts: str) -> str:
+    return "\n".join(" ".join(text.split()) for text in texts)
 
 
 def _near(section: FilterSection) -> Callable[[Sequence[Extraction]], list[str | None]]:
     def reasons(kept: Sequence[Extraction]) -> list[str | None]:
         if section.near_duplicates is None or len(kept) < 2:
             return [None] * len(kept)
-        texts = [f"{one.prompt}\n{one.response}" for one in kept]
+        texts = [_bare(one.prompt, one.response) for one in kept]
         clusters = near_duplicate_clusters(texts, section.near_duplicates).tolist()
         # Clusters are numbered by their first texts: whatever does not begin a new one is near to one before it.
         newest = -1

@@ -63,6 +63,21 @@ CASES: dict[str, tuple[str, str, str]] = {
         "external_processing: forbid",
         "over the network",
     ),
+    "extractions to a judge": (
+        policy(CHAT, rest=f"worth:\n  filter:\n    judge:\n      model: {AWAY % 'chat'}"),
+        "      model: {",
+        "the judge is sent what was extracted over the network, which 'sft' forbids",
+    ),
+    "a judge whose template nobody knows": (
+        policy(CHAT, rest=f"worth:\n  filter:\n    judge:\n      model: {LOCAL % 'completions'}"),
+        "      model: {",
+        "the judge is asked through its chat template",
+    ),
+    "a judge that answers nothing": (
+        policy(CHAT, rest="worth:\n  filter:\n    judge:\n      model: {backend: scripted, lines: [{user: a}]}"),
+        "      model: {",
+        "cannot answer questions",
+    ),
 }
 
 
