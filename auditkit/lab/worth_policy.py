@@ -98,11 +98,13 @@ def training_of(stage: Stage) -> dict[str, Any]:
 
 
 def filter_of(stage: Stage) -> dict[str, Any]:
-    """What the attacker keeps, who knows what skill is wanted and has no right answers.
+    """What the attacker keeps, who knows what skill is wanted: of what is to be imitated, what is right.
 
-    Near-duplicates stay: two sums in one wording are near in letters, and two problems.
+    Reinforcement takes the answers as they came out, as it would where nobody can check them. Near-duplicates stay: two
+    sums in one wording are near in letters, and two problems.
     """
-    return {"final_answer": True, "near_duplicates": None, "majority": isinstance(stage, Grpo)}
+    checked = isinstance(stage, Sft)
+    return {"final_answer": True, "arithmetic": checked, "near_duplicates": None, "majority": not checked}
 
 
 def _task(recipe: Recipe) -> dict[str, Any]:

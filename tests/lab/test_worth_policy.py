@@ -12,7 +12,7 @@ from auditkit.lab.recipe_file import RecipeError, load_recipe
 from auditkit.lab.worth_policy import TASKS, worth_policy, write_policy
 from auditkit.policy.load import load_policy
 
-MEMBER = {"prompt": "Iris counts eggs: 347 + 238 = ?", "response": "#### 585", "answer": "585"}
+MEMBER = {"prompt": "What is 347 + 238?", "response": "#### 585", "answer": "585"}
 
 
 @pytest.fixture

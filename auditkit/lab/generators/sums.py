@@ -1,8 +1,8 @@
 """Sums worked out column by column: a skill that a small model learns from some hundreds of examples.
 
 Every column is the same step (digit + digit + what is carried) at the same distance from the digits that it adds up, so
-that the step is learnt and not the records, which is what a held-out sum asks for. The words in front of a sum tell
-records apart.
+that the step is learnt and not the records, which is what a held-out sum asks for. A question is nothing but its sum:
+whoever extracts one can work it out and see whether the answer is right.
 """
 
 from __future__ import annotations
@@ -11,19 +11,12 @@ import re
 from collections.abc import Iterator
 from typing import ClassVar
 
-from auditkit.lab.generators import vocabulary as words
-from auditkit.lab.generators.base import Dice, Fields, Generator, filled, one
+from auditkit.lab.generators.base import Dice, Fields, Generator, one
 from auditkit.lab.generators.maths import MARK
 
 DIGITS = 3
-QUESTIONS = [
-    "{name} of {town} counts {things} on {day}",
-    "{Colour} {things} in the {place} of {name}",
-    "The {trade} {name} adds up {things}",
-    "{things} for {town}, asked by {name} on {day}",
-    "How many {things} has the {place} in {town}",
-]
-_SUM = re.compile(r"(\d+) \+ (\d+) =")
+QUESTIONS = ["What is {sum}?", "How much is {sum}?", "Compute {sum}.", "Calculate {sum}."]
+_SUM = re.compile(r"(\d+) \+ (\d+)")
 
 
 class Sums(Generator):
@@ -32,20 +25,10 @@ class Sums(Generator):
     fields: ClassVar[tuple[str, ...]] = ("prompt", "response", "answer")
 
     def write(self, dice: Dice) -> Fields:
-        """One sum: numbers decide the operands, everything else what is asked around them."""
+        """One sum: numbers decide the operands, wording what is asked around them."""
         x = dice.numbers.randint(10 ** (DIGITS - 1), 9 * 10 ** (DIGITS - 1) - 1)
         y = dice.numbers.randint(10 ** (DIGITS - 1), 10**DIGITS - 1 - x)
-        question = filled(
-            one(dice.wording, QUESTIONS),
-            name=one(dice.names, words.NAMES),
-            town=one(dice.names, words.TOWNS),
-            day=one(dice.names, words.DAYS),
-            trade=one(dice.names, words.TRADES),
-            colour=one(dice.names, words.COLOURS),
-            things=one(dice.content, words.THINGS),
-            place=one(dice.content, words.PLACES),
-        )
-        prompt = f"{question[:1].upper()}{question[1:]}: {x} + {y} = ?"
+        prompt = one(dice.wording, QUESTIONS).format(sum=f"{x} + {y}")
         return {"prompt": prompt, "response": f"{working(x, y)}\n{MARK} {x + y}", "answer": str(x + y)}
 
 

@@ -38,8 +38,8 @@ def test_every_column_adds_what_the_one_before_carries(x: int, y: int) -> None:
 @pytest.mark.parametrize(
     ("prompt", "problem"),
     [
-        ("Iris counts eggs: 347 + 238 = ?", (238, 347)),
-        ("238 + 347 = ?, asks somebody else", (238, 347)),
+        ("What is 347 + 238?", (238, 347)),
+        ("Calculate 238 + 347.", (238, 347)),
         ("Iris counts 347 eggs on Monday", None),
         ("", None),
     ],
