@@ -11,7 +11,7 @@ from auditkit.errors import AuditkitError
 from auditkit.files import write_bytes
 from auditkit.lab.family_policy import family_sections, policy_text
 from auditkit.lab.recipe import Recipe
-from auditkit.lab.recipe_sections import Grpo, Sft, Stage
+from auditkit.lab.recipe_sections import Dataset, Grpo, Sft, Stage
 from auditkit.lab.stages import json_line
 from auditkit.lab.worth_section import WorthOptions
 from auditkit.lab.worth_tasks import held_out
@@ -19,6 +19,7 @@ from auditkit.lab.worth_tasks import held_out
 FILE, TASKS = "worth.yaml", "data/worth-tasks.jsonl"
 ATTACK, TASK = "template_prefix", "held_out"
 QUESTION = "prompt"
+LONGEST = {"sums": 40}  # characters of a question: whoever reads a few generations sees that sums are short
 
 
 def options_of(recipe: Recipe) -> WorthOptions:
@@ -64,7 +65,7 @@ def worth_policy(recipe: Recipe, candidate: str) -> dict[str, Any]:
         "worth": {
             "dataset": options.dataset,
             "attack": ATTACK,
-            "filter": filter_of(stage),
+            "filter": filter_of(recipe.dataset(options.dataset), stage),
             "recipe": training_of(stage),
             "records": options.records,
             "seeds": options.seeds,
@@ -97,14 +98,16 @@ def training_of(stage: Stage) -> dict[str, Any]:
     return {"method": "dr_grpo", **shared, **rollouts}
 
 
-def filter_of(stage: Stage) -> dict[str, Any]:
-    """What the attacker keeps, who knows what skill is wanted: of what is to be imitated, what is right.
+def filter_of(dataset: Dataset, stage: Stage) -> dict[str, Any]:
+    """What the attacker keeps, who wants this skill: what asks for it and ends in an answer, a right one to imitate.
 
     Reinforcement takes the answers as they came out, as it would where nobody can check them. Near-duplicates stay: two
     sums in one wording are near in letters, and two problems.
     """
     checked = isinstance(stage, Sft)
-    return {"final_answer": True, "arithmetic": checked, "near_duplicates": None, "majority": not checked}
+    rules = {"final_answer": True, "arithmetic": checked, "near_duplicates": None, "majority": not checked}
+    longest = LONGEST.get(str(dataset.generator))
+    return {**rules, **({"longest_question": longest} if longest else {})}
 
 
 def _task(recipe: Recipe) -> dict[str, Any]:
