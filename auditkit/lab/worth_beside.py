@@ -13,9 +13,9 @@ import numpy as np
 from auditkit.auditing.prepare import prepare
 from auditkit.auditing.progress import Progress
 from auditkit.auditing.secret import project_secret
+from auditkit.auditing.workshop import open_for_training
 from auditkit.files import make_folder, write_bytes
 from auditkit.lab.calibration_run import CalibrationRun
-from auditkit.lab.starting import open_checkpoint
 from auditkit.lab.worth_result import Floor
 from auditkit.models.base import ModelBackend
 from auditkit.policy.schema import Policy
@@ -80,9 +80,11 @@ class Beside:
         assert base is not None and worth is not None
         self._progress.note(f"training on unrelated records, {place + 1} of {worth.seeds}")
         seed, scratch = derived_seed(self.policy.seed, "worth", place), make_folder(self._folder / f"{name}-scratch")
-        model, tokenizer = open_checkpoint(Path(str(getattr(base, "path", ""))))
+        model, tokenizer = open_for_training(base)
         chosen = drawn(lessons, rows, seed)
-        model, _ = trained(model, tokenizer, chosen, worth.recipe, seed=seed, folder=scratch / "training")
+        model, _ = trained(
+            model.requires_grad_(True), tokenizer, chosen, worth.recipe, seed=seed, folder=scratch / "training"
+        )
         weights = _saved(model, tokenizer, scratch / "weights")
         found = self._keep(name, self._asked(base.with_weights(weights)))
         shutil.rmtree(scratch)
