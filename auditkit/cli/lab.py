@@ -13,6 +13,10 @@ COMMANDS = {
         "lab_mitigations:mitigations",
         "try every mitigation on families, attacked again: what helps, what it costs",
     ),
+    "worth": (
+        "lab_worth:worth",
+        "what a leak is worth: the base trained on what was extracted, against the originals",
+    ),
     "plant": ("lab_plant:plant", "plant canaries and ghost sentences in a dataset, to look for later"),
     "negative-knowledge": (
         "lab_negative_knowledge:negative_knowledge",

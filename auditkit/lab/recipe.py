@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from auditkit.lab.recipe_sections import AuditOptions, Dataset, Name, Pretrain, Section, Stage, Start
+from auditkit.lab.worth_section import TEACHABLE, WorthOptions, worth_problems
 
 
 class Recipe(Section):
@@ -19,6 +20,7 @@ class Recipe(Section):
     datasets: Annotated[tuple[Dataset, ...], Field(min_length=1)]
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
     audit: AuditOptions = AuditOptions()
+    worth: WorthOptions | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -66,6 +68,7 @@ def _inconsistencies(recipe: Recipe) -> Iterator[str]:
     read = [name for stage in recipe.stages if stage.kind != "pretrain" for name in stage.datasets]
     if len(set(read)) < len(read):
         yield "a dataset is read in two stages: give each its own, or the truth about its records is two truths"
+    yield from worth_problems(recipe)
 
 
 def _stage_problems(recipe: Recipe, stage: Stage) -> Iterator[str]:
@@ -79,7 +82,8 @@ def _stage_problems(recipe: Recipe, stage: Stage) -> Iterator[str]:
             yield f"stage {stage.name}: only supervised records stand behind system turns (instructed) or are respaced"
         if stage.kind == "dpo" and dataset.generator != "preference":
             yield f"stage {stage.name}: dpo reads pairs: generator: preference"
-        if stage.kind == "grpo" and dataset.generator not in ("maths", None):
-            yield f"stage {stage.name}: grpo needs verifiable answers: generator: maths, or jsonl with '#### answer'"
+        if stage.kind == "grpo" and dataset.generator not in (*TEACHABLE, None):
+            needed = f"generator: {' or '.join(TEACHABLE)}, or jsonl with '#### answer'"
+            yield f"stage {stage.name}: grpo needs verifiable answers: {needed}"
     if not isinstance(stage, Pretrain) and stage.replay and not recipe.plain:
         yield f"stage {stage.name} replays plain text: add a dataset with generator: plain"

@@ -112,7 +112,13 @@ def test_an_unknown_recipe_lists_those_that_ship() -> None:
         load_recipe("famly")
 
 
-@pytest.mark.parametrize("name", ["tiny", "family", "near_versions", "mitigations", "mitigations_styles", "smollm2"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("tiny", "family", "near_versions", "mitigations", "mitigations_styles", "smollm2"),
+        *("worth", "worth_rl", "worth_quick"),
+    ],
+)
 def test_shipped_recipes_are_right(name: str) -> None:
     assert name in shipped_recipes()
     assert load_recipe(name).recipe.name == name

@@ -12,7 +12,7 @@ from auditkit.lab.generators.maths import final_number, reward
 from auditkit.lab.generators.table import GeneratorName, generator
 from auditkit.lab.generators.variants import VARIANTS, near_duplicate, similarity, variant_of, whole_text
 
-NAMES: tuple[GeneratorName, ...] = ("support", "maths", "preference", "plain")
+NAMES: tuple[GeneratorName, ...] = ("support", "maths", "sums", "preference", "plain")
 seeds = st.integers(0, 2**32)
 
 
@@ -54,7 +54,7 @@ def test_rewards(text: str, answer: str, worth: float) -> None:
     assert reward(text, answer) == worth
 
 
-@given(st.sampled_from(NAMES[:3]), st.sampled_from(VARIANTS), seeds)
+@given(st.sampled_from(NAMES[:4]), st.sampled_from(VARIANTS), seeds)
 def test_a_variant_changes_what_it_says_and_nothing_else(name: GeneratorName, kind: str, seed: int) -> None:
     source, rng = generator(name), Random(seed)
     draft = source.draw(rng)
