@@ -12,6 +12,7 @@ from auditkit.auditing.arm_doubts import with_leaking_arms
 from auditkit.auditing.arms import all_changes
 from auditkit.auditing.attack_info import attack_info
 from auditkit.auditing.attribution import attribution
+from auditkit.auditing.checkpoint_chain import declared_models
 from auditkit.auditing.context import Context
 from auditkit.auditing.findings import findings
 from auditkit.auditing.forecasts import forecasts
@@ -43,11 +44,18 @@ from auditkit.report.base import (
 )
 from auditkit.report.instrument import shipped_calibration
 from auditkit.report.recommendation import recommend
+from auditkit.report.stage_attribution import StageAttribution
 from auditkit.scoring.base import IndexUse
 from auditkit.scoring.coverage import curve_points
 
 
-def assemble(context: Context, baseline: Measured, arms: Sequence[Measured], info: RunInfo) -> AuditReport:
+def assemble(
+    context: Context,
+    baseline: Measured,
+    arms: Sequence[Measured],
+    info: RunInfo,
+    stages: StageAttribution | None = None,
+) -> AuditReport:
     """The whole report. For the same policy, data, model and seeds all is the same but ``info`` and what came before.
 
     Evidence and figures are those of the arm that ships, or the baseline's where that could not be measured.
@@ -90,6 +98,7 @@ def assemble(context: Context, baseline: Measured, arms: Sequence[Measured], inf
         near_duplicates=[data.near_duplicates() for data in datasets],
         powers=powers(policy, {data.name: data.sizes() for data in datasets}),
         attribution=attribution(inside, scores),
+        stages=stages,
         instrument=shipped_calibration(),
         mitigations=_mitigations(policy, baseline, arms, views) if arms else None,
         limits=limits(policy, datasets),
@@ -132,11 +141,9 @@ def _policy_info(context: Context) -> PolicyInfo:
 
 def _provenance(context: Context) -> dict[str, Any]:
     """What the run was made with; every engine that did a part of it, where one but this process did."""
-    declared = {"candidate": context.policy.models.candidate, "base": context.policy.models.base}
     models = {
         role: {**backend.provenance(), **served_facts(context, role)}
-        for role, backend in declared.items()
-        if backend is not None
+        for role, backend in declared_models(context.policy)
     }
     hidden = ("time", "event", "prev")
     told = [{key: fact for key, fact in event.items() if key not in hidden} for event in context.log.recorded("engine")]

@@ -109,7 +109,7 @@ def _removal(context: Context, one: _Leaking, place: int) -> Removal:
     record = data.members.records[int(found.record[place])]
     return Removal(
         dataset=data.name,
-        record=_record_id(context, data, record),
+        record=record_id(context, data, record),
         record_index=record.index,
         file=record.file,
         line=record.line,
@@ -123,7 +123,8 @@ def _removal(context: Context, one: _Leaking, place: int) -> Removal:
     )
 
 
-def _record_id(context: Context, data: PreparedDataset, record: Record) -> str:
+def record_id(context: Context, data: PreparedDataset, record: Record) -> str:
+    """The keyed id by which a record is known outside the evidence."""
     return keyed_id(context.secret, "rec", f"{data.name}/{record.id}")
 
 
@@ -143,11 +144,11 @@ def _lines(context: Context, one: _Leaking) -> Iterator[tuple[str | int | float,
     for place, indices in enumerate(cluster_records(one.leaks.clusters, found.cluster)):
         figures = (int(found.records[place]), int(found.generations[place]), float(found.risk_per_record[place]))
         for record in (data.members.records[int(index)] for index in indices):
-            where = (_as_path(record.file), record.line, _record_id(context, data, record))
+            where = (as_path(record.file), record.line, record_id(context, data, record))
             yield (place + 1, data.name, *where, *figures)
 
 
-def _as_path(file: str) -> str:
+def as_path(file: str) -> str:
     """The same path, with nothing in it that a spreadsheet would act on [OWASP, CSV injection].
 
     A name that is not plain is percent-encoded behind ``file:``. Quotes would not do: which sign ends a cell differs

@@ -17,6 +17,7 @@ from auditkit.auditing.assemble import assemble
 from auditkit.auditing.blinding import blind
 from auditkit.auditing.bookkeeping import closed, entered, settled
 from auditkit.auditing.check_arms import check_arms
+from auditkit.auditing.checkpoint_chain import checked_chain, declared_models
 from auditkit.auditing.context import Context
 from auditkit.auditing.elsewhere import with_engine, workers_of
 from auditkit.auditing.embedding import embedding_info
@@ -34,6 +35,7 @@ from auditkit.auditing.run_folder import RunFolder
 from auditkit.auditing.score import Scores, score
 from auditkit.auditing.secret import project_secret
 from auditkit.auditing.spending import NO_MORE, More, metered, raise_budget, refuse_sending, unreached
+from auditkit.auditing.stage_attribution import stage_attribution
 from auditkit.auditing.state import STATE_FILE, RunState, data_digests
 from auditkit.auditing.status_file import telling
 from auditkit.auditing.waiving import locked, run_files
@@ -198,10 +200,12 @@ def _staged(context: Context, clock: StageClock) -> Result:
     with clock.stage("score"):
         scores = score(context)
     baseline = measured_baseline(context, scores, probed, utility)
+    with clock.stage("checkpoints"):
+        stages = stage_attribution(context, baseline)
     with clock.stage("arms"):
         arms = run_arms(context, baseline)
     with clock.stage("assemble"), single(context.progress, "put the report together"):
-        report = assemble(context, baseline, arms, _run_info(context, clock, scores))
+        report = assemble(context, baseline, arms, _run_info(context, clock, scores), stages)
     publish(context, report)
     return Result(report, context.run.path)
 
@@ -249,10 +253,8 @@ def _kind_and_place(error: Exception) -> str:
 
 def _identify(policy: Policy, progress: Progress) -> list[ModelIdentity]:
     """Digests of every declared model. A hub model is fetched first: what is not here cannot be audited."""
-    named = (("candidate", policy.models.candidate), ("base", policy.models.base))
     models = []
-    declared = [(role, backend) for role, backend in named if backend is not None]
-    for role, backend in each(progress, "read models", "models", declared):
+    for role, backend in each(progress, "read models", "models", declared_models(policy)):
         backend.fetch()
         found = backend.preflight(role)
         for warning in found.warnings:
@@ -260,7 +262,7 @@ def _identify(policy: Policy, progress: Progress) -> list[ModelIdentity]:
         if found.identity is None:
             raise ModelError(f"the {role} model is not on this machine", "; ".join(found.warnings))
         models.append(replace(found.identity, source=_as_declared(found.identity.source, policy)))
-    return models
+    return checked_chain(policy, models)
 
 
 def _as_declared(source: str, policy: Policy) -> str:

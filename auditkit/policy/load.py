@@ -19,7 +19,7 @@ from auditkit.policy.complaints import complaints
 from auditkit.policy.cross_checks import Checker, default_names
 from auditkit.policy.lock import lock, weaker_than_preset
 from auditkit.policy.presets import overridden, read_file, with_presets
-from auditkit.policy.schema import Policy, PolicySource, Section, UtilitySection, WaiversSection
+from auditkit.policy.schema import Checkpoint, Policy, PolicySource, Section, UtilitySection, WaiversSection
 from auditkit.policy.yaml_source import Document, Keys, shown
 
 __all__ = ["load_policy", "lock", "weaker_than_preset"]
@@ -156,6 +156,7 @@ def _finished(policy: Policy, origins: _Origins, source: PolicySource) -> Policy
             "scoring": scoring,
             "mitigations": mitigations,
             "utility": _with_tasks(policy.utility, origins),
+            "checkpoints": _checkpoints(policy, origins),
         }
     )
     finished._source = source
@@ -167,6 +168,14 @@ def _named_arms(policy: Policy, origins: _Origins) -> list[Mitigation]:
     return [
         section.model_copy(update={"name": name}).resolved(origins.folder(("mitigations", position, "kind")))
         for position, (section, name) in enumerate(zip(policy.mitigations, names, strict=True))
+    ]
+
+
+def _checkpoints(policy: Policy, origins: _Origins) -> list[Checkpoint]:
+    """Each with its model's paths resolved from where they were written."""
+    return [
+        one.model_copy(update={"model": one.model.resolved(origins.folder(("checkpoints", place, "model", "path")))})
+        for place, one in enumerate(policy.checkpoints)
     ]
 
 

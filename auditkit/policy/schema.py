@@ -129,6 +129,20 @@ class Models(Section):
     base: Annotated[ModelBackend, PluginOf("models")] | None = None
 
 
+class Checkpoint(Section):
+    """One model of the chain that the candidate was trained in: the base model first, the candidate itself last."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=40)]
+    stage: Stage | None = Field(
+        default=None, description="The stage that led to it; where datasets declare theirs, the two are compared."
+    )
+    model: Annotated[ModelBackend, PluginOf("models")]
+    samples: Annotated[int, Field(ge=1, le=10_000_000)] | None = Field(
+        default=None,
+        description="Generations of each attack on this checkpoint at most; by default as many as on the candidate.",
+    )
+
+
 class Fields(Section):
     """Which fields of a row hold the record: prompt (and response), messages, or prompt/chosen/rejected; and tags."""
 
@@ -361,6 +375,9 @@ class Policy(Section):
     scoring: Scoring = Field(default_factory=Scoring)
     mitigations: list[Annotated[Mitigation, PluginOf("mitigations")]] = []
     utility: UtilitySection = UtilitySection()
+    checkpoints: list[Checkpoint] = Field(
+        default=[], description="In the order of training; which stage each leaked record was learnt in is then told."
+    )
     gate: Annotated[list[Rule], Field(min_length=1)]
     strength: Strength = Strength()
     waivers: WaiversSection | None = None
