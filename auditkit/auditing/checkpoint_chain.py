@@ -19,6 +19,26 @@ def role_of(name: str) -> str:
     return f"checkpoint {name}"
 
 
+def place_of_model(policy: Policy, role: str) -> str:
+    """Where in the policy the model of a role is declared."""
+    places = {role_of(one.name): f"checkpoints.{place}.model" for place, one in enumerate(policy.checkpoints)}
+    return places.get(role, f"models.{role}")
+
+
+def chain_tokens(policy: Policy, one_pass: int) -> tuple[int, int]:
+    """(written, read) tokens that the checkpoints before the candidate take at most.
+
+    ``one_pass``: tokens of reading every member and control once.
+    """
+    earlier = policy.checkpoints[:-1]
+    written = sum(
+        min(attack.samples, one.samples or attack.samples) * attack.max_new_tokens
+        for one in earlier
+        for attack in policy.prefix_attacks
+    )
+    return written, 2 * one_pass * len(earlier)  # behind the template's opening, and behind BOS
+
+
 def declared_models(policy: Policy) -> list[tuple[str, ModelBackend]]:
     """Role and section of every model that a policy names."""
     named = [("candidate", policy.models.candidate), ("base", policy.models.base)]

@@ -24,7 +24,7 @@ from auditkit.auditing.embedding import embedding_info
 from auditkit.auditing.events import EventLog, now
 from auditkit.auditing.generate import generate
 from auditkit.auditing.history import registration_files
-from auditkit.auditing.measured import measured_baseline
+from auditkit.auditing.measured import Measured, measured_baseline
 from auditkit.auditing.open_model import OpenModel
 from auditkit.auditing.prepare import PreparedDataset, prepare
 from auditkit.auditing.probing import ask_base, ask_candidate, measure
@@ -47,6 +47,7 @@ from auditkit.policy.load import lock, weaker_than_preset
 from auditkit.policy.schema import Policy
 from auditkit.records import ModelIdentity
 from auditkit.report.base import AuditReport, RunInfo
+from auditkit.report.stage_attribution import StageAttribution
 
 
 @dataclass(frozen=True)
@@ -200,14 +201,21 @@ def _staged(context: Context, clock: StageClock) -> Result:
     with clock.stage("score"):
         scores = score(context)
     baseline = measured_baseline(context, scores, probed, utility)
-    with clock.stage("checkpoints"):
-        stages = stage_attribution(context, baseline)
+    stages = _stages(context, baseline, clock)
     with clock.stage("arms"):
         arms = run_arms(context, baseline)
     with clock.stage("assemble"), single(context.progress, "put the report together"):
         report = assemble(context, baseline, arms, _run_info(context, clock, scores), stages)
     publish(context, report)
     return Result(report, context.run.path)
+
+
+def _stages(context: Context, baseline: Measured, clock: StageClock) -> StageAttribution | None:
+    """Which training stage taught the model what leaked; None where the policy declares no chain of checkpoints."""
+    if not context.policy.checkpoints:
+        return None
+    with clock.stage("checkpoints"):
+        return stage_attribution(context, baseline)
 
 
 def _run_info(context: Context, clock: StageClock, scores: Scores) -> RunInfo:

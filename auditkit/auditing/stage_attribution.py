@@ -36,14 +36,12 @@ QUANTILES = {"p05": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95}
 COLUMNS = ("dataset", "file", "line", "record", "learnt_at", "how", "first_out")
 
 
-def stage_attribution(context: Context, baseline: Measured) -> StageAttribution | None:
-    """Attack and read the policy's chain, and name stages; None where it declares none.
+def stage_attribution(context: Context, baseline: Measured) -> StageAttribution:
+    """Attack and read the chain that the policy declares, and name stages.
 
     What leaked is what any attack of the baseline reached, each dataset in its first view. Writes the whole lists
     beside the evidence.
     """
-    if not context.policy.checkpoints:
-        return None
     chain = measured_chain(context, baseline)
     with single(context.progress, "tell the stages apart"):
         found = [dataset_chain(chain, data) for data in context.datasets]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +103,6 @@ def _rises(levels: list[list[_Sides]]) -> list[list[Rises]]:
     first = [Rises(*sides) for sides in levels[0]]
     steps = [
         [Rises(b[0] - a[0], b[1] - a[1]) for a, b in zip(before, after, strict=True)]
-        for before, after in zip(levels, levels[1:], strict=False)
+        for before, after in pairwise(levels)
     ]
     return [first, *steps]

@@ -28,6 +28,7 @@ from auditkit.report.safe_text import left_out, safe_literal
 from auditkit.report.shown_mitigations import shown_mitigations
 from auditkit.report.shown_probes import cell, shown_probes
 from auditkit.report.shown_scoring import forecast_sentences, length_sentence, power_rows, threshold_tables
+from auditkit.report.shown_stages import shown_stages
 from auditkit.report.shown_waivers import outcome_sentence, page_one_waivers
 from auditkit.report.skipped import skipped
 from auditkit.report.slider import sliders
@@ -77,6 +78,7 @@ _SECTIONS = (
     ("probes", "What the likelihoods say"),
     ("matches", "Leaked records side by side"),
     ("attribution", "Whose data leaked, and what to remove"),
+    ("stages", "Which training stage taught it"),
     ("bands", "Pairs at random from each band of score"),
     ("instrument", "Checks of the instrument"),
     ("datasets", "The data"),
@@ -144,6 +146,7 @@ def _view(report: AuditReport, medium: Medium, redacted: bool) -> dict[str, Any]
         "choice": wording.choice_sentence(report),
         "extras": extras(report),
         "attacker": attacker_rows(report),
+        "chain": shown_stages(report),
         "skipped": skipped(report, len(findings)),
         "bands": bands,
         "bands_thinned": thinned,
@@ -208,6 +211,7 @@ def _has(section: str, report: AuditReport, charts: Mapping[str, list[Figure]], 
         "prefix": charts["prefix"] or gains,
         "probes": report.probes,
         "attribution": report.attribution,
+        "stages": report.stages,
         "bands": report.figures.bands,
         "instrument": report.positive_controls or report.calibration or report.index,
         "appendix": report.instrument,

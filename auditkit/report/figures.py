@@ -27,6 +27,8 @@ from auditkit.report.probe_charts import probe_charts
 from auditkit.report.rule_charts import prefix_chart, rule_charts
 from auditkit.report.score_charts import coverage_charts, histogram_charts, scatter_charts
 from auditkit.report.scored import BudgetForecast, Removal, ThresholdCurve
+from auditkit.report.stage_attribution import StageStep
+from auditkit.report.stage_charts import stage_charts
 from auditkit.report.svg import drawing, to_svg
 from auditkit.report.threshold_charts import threshold_charts
 
@@ -55,6 +57,7 @@ class ChartData(Part):
     thresholds: list[ThresholdCurve]
     forecasts: list[BudgetForecast]
     arms: list[ArmPanel] = []
+    stages: list[StageStep] = []
 
 
 def draw_all(report: AuditReport) -> list[Chart]:
@@ -72,6 +75,7 @@ def draw_all(report: AuditReport) -> list[Chart]:
         forecasts=report.forecasts,
         removals=[removal.model_copy(update={"tags": []}) for removal in attribution.removals] if attribution else [],
         arms=arm_panels(report),
+        stages=report.stages.steps if report.stages else [],
     )
     return list(_drawn(data.model_dump_json()))
 
@@ -91,6 +95,7 @@ def _drawn(content: str) -> tuple[Chart, ...]:
             *prefix_chart(data.estimates),
             *probe_charts(data.probes),
             *removal_charts(data.removals),
+            *stage_charts(data.stages),
             *arm_charts(data.arms),
         ]
         return tuple(
