@@ -97,7 +97,7 @@ def assemble(
         lengths=[check for data in datasets if (check := length_check(data, data.views[0]))],
         near_duplicates=[data.near_duplicates() for data in datasets],
         powers=powers(policy, {data.name: data.sizes() for data in datasets}),
-        attribution=attribution(inside, scores),
+        attribution=attribution(inside, scores, probed),
         stages=stages,
         instrument=shipped_calibration(),
         mitigations=_mitigations(policy, baseline, arms, views) if arms else None,

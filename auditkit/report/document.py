@@ -27,6 +27,7 @@ from auditkit.report.rule_words import altered_words
 from auditkit.report.safe_text import left_out, safe_literal
 from auditkit.report.shown_mitigations import shown_mitigations
 from auditkit.report.shown_probes import cell, shown_probes
+from auditkit.report.shown_removal import what_is_left
 from auditkit.report.shown_scoring import forecast_sentences, length_sentence, power_rows, threshold_tables
 from auditkit.report.shown_stages import shown_stages
 from auditkit.report.shown_waivers import outcome_sentence, page_one_waivers
@@ -147,6 +148,7 @@ def _view(report: AuditReport, medium: Medium, redacted: bool) -> dict[str, Any]
         "extras": extras(report),
         "attacker": attacker_rows(report),
         "chain": shown_stages(report),
+        "left": what_is_left(report),
         "skipped": skipped(report, len(findings)),
         "bands": bands,
         "bands_thinned": thinned,

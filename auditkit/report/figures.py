@@ -11,7 +11,7 @@ from auditkit.records import Estimate
 from auditkit.report.arm_charts import arm_charts
 from auditkit.report.arm_figures import shown_arm
 from auditkit.report.arm_panels import ArmPanel, arm_panels
-from auditkit.report.attribution_charts import removal_charts
+from auditkit.report.attribution_charts import forecast_charts, removal_charts
 from auditkit.report.base import (
     AuditReport,
     Calibration,
@@ -24,6 +24,7 @@ from auditkit.report.base import (
 from auditkit.report.panel_boxes import PanelBox, panel_boxes
 from auditkit.report.part import Part
 from auditkit.report.probe_charts import probe_charts
+from auditkit.report.removal import RemovalForecast
 from auditkit.report.rule_charts import prefix_chart, rule_charts
 from auditkit.report.score_charts import coverage_charts, histogram_charts, scatter_charts
 from auditkit.report.scored import BudgetForecast, Removal, ThresholdCurve
@@ -58,6 +59,7 @@ class ChartData(Part):
     forecasts: list[BudgetForecast]
     arms: list[ArmPanel] = []
     stages: list[StageStep] = []
+    left: list[RemovalForecast] = []
 
 
 def draw_all(report: AuditReport) -> list[Chart]:
@@ -75,6 +77,7 @@ def draw_all(report: AuditReport) -> list[Chart]:
         forecasts=report.forecasts,
         removals=[removal.model_copy(update={"tags": []}) for removal in attribution.removals] if attribution else [],
         arms=arm_panels(report),
+        left=attribution.forecasts if attribution else [],
         stages=report.stages.steps if report.stages else [],
     )
     return list(_drawn(data.model_dump_json()))
@@ -95,6 +98,7 @@ def _drawn(content: str) -> tuple[Chart, ...]:
             *prefix_chart(data.estimates),
             *probe_charts(data.probes),
             *removal_charts(data.removals),
+            *forecast_charts(data.left),
             *stage_charts(data.stages),
             *arm_charts(data.arms),
         ]
