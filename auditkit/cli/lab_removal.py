@@ -7,21 +7,17 @@ from pathlib import Path
 
 import click
 
+SHARE = click.FloatRange(0, 1, min_open=True)
+
 
 @click.command()
 @click.argument("family", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="Where to write (default: FAMILY/removal-check).")
-@click.option(
-    "--share",
-    type=click.FloatRange(0, 1, min_open=True),
-    default=0.5,
-    show_default=True,
-    help="Of the list's clusters.",
-)
+@click.option("--share", type=SHARE, default=0.5, show_default=True, help="Of the list's clusters.")
 @click.option("--dataset", help="Whose list; by default the one with most leaked clusters.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 @click.option("--json", "as_json", is_flag=True, help="Print removal.json on stdout.")
-def removal(family: Path, out: Path | None, share: float, dataset: str | None, quiet: bool, as_json: bool) -> None:
+def removal(family: Path, out: Path | None, share: float, dataset: str | None, **shown: bool) -> None:
     """Audit a family, train it again without the top of its removal list, and audit that.
 
     Writes removal.json and removal.md: predicted against measured coverage. Exit 0 if the outcome lies inside the
@@ -38,7 +34,7 @@ def removal(family: Path, out: Path | None, share: float, dataset: str | None, q
 
     keep_freed_memory()
     folder = out or family / "removal-check"
-    with progress_for(quiet=quiet or as_json, verbose=False) as listener:
+    with progress_for(quiet=shown["quiet"] or shown["as_json"], verbose=False) as listener:
         found = removal_check(family, folder, share, dataset, listener)
-    click.echo(found.model_dump_json(indent=1) if as_json else markdown(found), nl=as_json)
+    click.echo(found.model_dump_json(indent=1) if shown["as_json"] else markdown(found), nl=shown["as_json"])
     sys.exit(0 if found.inside else 1)

@@ -85,6 +85,7 @@ def rebuild(
     family: Path,
     out: Path,
     seed: int,
+    *,
     without: Mapping[str, Collection[int]],
     progress: Progress = lambda *_: None,
 ) -> Path:

@@ -170,11 +170,11 @@ def _train_again(info: FamilyInfo, out: Path, dataset: str, rows: Sequence[int],
         raise AuditkitError(f"{out} was begun with another removal", "choose another --out, or the same --share")
     loaded = load_recipe(str(info.folder / "recipe.yaml"))
 
-    def tell(stage: str, done: int, total: int) -> None:
+    def tell(stage: str, done: int, _total: int) -> None:
         if not done:
             progress.note(f"training again: {stage}")
 
-    return rebuild(loaded, info.folder, out, info.seed, {dataset: frozenset(rows)}, tell)
+    return rebuild(loaded, info.folder, out, info.seed, without={dataset: frozenset(rows)}, progress=tell)
 
 
 def _compared(
@@ -242,8 +242,8 @@ def markdown(found: LabRemoval) -> str:
     word = "inside" if found.inside else "outside"
     head = (
         f"Family {found.family} (seed {found.family_seed}), {found.dataset}: the first {found.removed_clusters:,} of "
-        f"{found.listed:,} listed clusters ({found.removed_records:,} records) were left out, and the stages that read them "
-        f"and those after them trained again. The outcome lies {word} the prediction's interval."
+        f"{found.listed:,} listed clusters ({found.removed_records:,} records) were left out, and the stages from the first "
+        f"that read them on were trained again. The outcome lies {word} the prediction's interval."
     )
     rows: Mapping[str, Any] = {
         "Coverage before": found.before.told(),

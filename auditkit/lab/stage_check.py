@@ -197,8 +197,8 @@ def markdown(found: LabStages) -> str:
     everything = found.rows[0]
     word = "at least 90 %, as asked" if found.passed else "less than the 90 % that are asked for"
     head = (
-        f"The chain {' → '.join(found.chain)} of the family {found.family} (seed {found.family_seed}): the stage is named "
-        f"right in {everything.right:,} of {everything.leaked:,} leaked records, {_interval(everything)}; {word}."
+        f"The chain {' → '.join(found.chain)} of the family {found.family} (seed {found.family_seed}): the stage is "
+        f"named right in {everything.right:,} of {everything.leaked:,} leaked records, {_interval(everything)}; {word}."
     )
     table = ["| Dataset | Records | Leaked | Named | Right | Right of leaked (95 %) | Right of named |"]
     table += ["| --- | --- | ---: | ---: | ---: | ---: | ---: |"]
