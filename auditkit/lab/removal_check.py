@@ -242,8 +242,8 @@ def markdown(found: LabRemoval) -> str:
     word = "inside" if found.inside else "outside"
     head = (
         f"Family {found.family} (seed {found.family_seed}), {found.dataset}: the first {found.removed_clusters:,} of "
-        f"{found.listed:,} listed clusters ({found.removed_records:,} records) were left out, and the stages from the first "
-        f"that read them on were trained again. The outcome lies {word} the prediction's interval."
+        f"{found.listed:,} listed clusters ({found.removed_records:,} records) were left out, and the stages from the "
+        f"first that read them on were trained again. The outcome lies {word} the prediction's interval."
     )
     rows: Mapping[str, Any] = {
         "Coverage before": found.before.told(),
