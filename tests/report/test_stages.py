@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,7 @@ def stages(**changes: Any) -> StageAttribution:
                 named=38,
                 how={"alone": 37, "before": 1, "none": 2},
                 agree=36,
-            ),
+            ),  # fmt: skip
             DatasetStages(dataset="dpo-ranking", stage="dpo", leaked=7, named=6, how={"alone": 6, "close": 1}, agree=5),
         ],
         "leaks": [leak("sft", 38, 0.14, 0.25), leak("dpo", 7, 0.014, 0.07)],
@@ -96,7 +97,8 @@ def pages(folder: Path, found: StageAttribution | None) -> tuple[str, str]:
 def test_the_section_says_what_was_named_how_often_and_why_not(tmp_path: Path) -> None:
     full, redacted = pages(tmp_path, stages())
     for words in (
-        "Which training stage taught it", "Of 47 leaked records", "1 at base, 37 at sft, 6 at dpo", "of 3 it is unclear",
+        "Which training stage taught it", "Of 47 leaked records", "1 at base, 37 at sft, 6 at dpo",
+        "of 3 it is unclear",
         "41 of 44", "Data of the stage SFT leaks most per record", "2 rose in no step beyond 99 % of the controls",
         "1 rose alike in two steps or more", "data/sft.jsonl:12", "stages-sft-support.csv", "35 more leaked records",
         "behind the chat template's opening and the bare beginning of sequence",
@@ -108,7 +110,7 @@ def test_the_section_says_what_was_named_how_often_and_why_not(tmp_path: Path) -
 def test_it_is_on_paper_on_the_screen_and_in_the_summary() -> None:
     report = small_report(stages=stages())
     assert "Which training stage taught it" in render(report, PAPER, True)
-    console = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console = Console(width=100, record=True, file=io.StringIO())
     console.print(render_screen(report, 100))
     shown = console.export_text()
     assert "Training stages" in shown and "37 at sft" in shown
