@@ -11,8 +11,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import yaml
-
 from auditkit import __version__
 from auditkit.auditing.cover import read_coverage
 from auditkit.auditing.prepare import PreparedDataset
@@ -25,12 +23,13 @@ from auditkit.lab.calibrate import machine_of
 from auditkit.lab.calibration_run import CalibrationRun, audit_family
 from auditkit.lab.calibration_truth import FamilyInfo, read_family
 from auditkit.lab.family_policy import policy_text
+from auditkit.lab.own_policy import own_sections
 from auditkit.lab.recipe_file import load_recipe
 from auditkit.report import formatting
 from auditkit.report.part import Part
 from auditkit.statistics.intervals import clopper_pearson, distinct_interval
 
-FILE_NAME, TABLE, POLICY = "removal.json", "removal.md", "removal.yaml"
+FILE_NAME, TABLE = "removal.json", "removal.md"
 Index = npt.NDArray[np.int64]
 
 
@@ -122,16 +121,10 @@ def removal_check(
 
 def _policy(info: FamilyInfo, out: Path, name: str, candidate: Path | None) -> Path:
     """The family's own policy, its attacks and the probability of extraction alone, for one of the two models."""
-    sections = yaml.safe_load(info.policy_file.read_text("utf-8"))
-    folder = info.folder.resolve()
-    for data in sections["datasets"]:
-        data |= {key: str(folder / data[key]) for key in ("path", "controls") if key in data}
-    for role, model in sections["models"].items():
-        sections["models"][role] = {**model, "path": str(folder / model["path"])}
+    sections = own_sections(info)
     if candidate:
         sections["models"]["candidate"]["path"] = str(candidate.resolve())
     sections["name"] = f"{sections['name']}-removal-{name}"
-    sections["attacks"] = [one for one in sections["attacks"] if one["kind"] != "guided_completion"]
     sections["probes"] = [{"kind": "extraction_probability"}]
     heading = f"# Written by auditkit lab removal: the family's model {name} the removal."
     return write_bytes(out / f"{name}.yaml", policy_text(heading, sections).encode())

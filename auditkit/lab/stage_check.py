@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from auditkit import __version__
 from auditkit.auditing.progress import Progress, Silent
 from auditkit.auditing.provenance import code_sha256
@@ -24,6 +22,7 @@ from auditkit.lab.calibrate import machine_of
 from auditkit.lab.calibration_run import CalibrationRun, audit_family
 from auditkit.lab.calibration_truth import FamilyInfo, read_family
 from auditkit.lab.family_policy import policy_text
+from auditkit.lab.own_policy import own_sections
 from auditkit.report import formatting
 from auditkit.report.part import Part
 from auditkit.statistics.intervals import clopper_pearson
@@ -98,7 +97,7 @@ def stage_check(family: Path, out: Path, samples: int = 1, progress: Progress | 
     """
     info = read_family(family)
     make_folder(out)
-    run = audit_family(_policy(info), out / "runs", samples, progress or Silent())
+    run = audit_family(_policy(info, out), out / "runs", samples, progress or Silent())
     verdicts = _verdicts(info, run)
     rows = _rows(verdicts)
     found = LabStages(
@@ -119,23 +118,23 @@ def stage_check(family: Path, out: Path, samples: int = 1, progress: Progress | 
     return found
 
 
-def _policy(info: FamilyInfo) -> Path:
-    """The family's own policy with its chain, beside it; without probes, which name no stage."""
-    sections = yaml.safe_load(info.policy_file.read_text("utf-8"))
+def _policy(info: FamilyInfo, out: Path) -> Path:
+    """The family's own policy with its chain; without probes, which name no stage."""
+    sections = own_sections(info)
     stages = json.loads((info.folder / "family.json").read_bytes())["stages"]
     first = max((place for place, stage in enumerate(stages) if stage["kind"] == "pretrain"), default=None)
-    chain = [_checkpoint(sections, stage) for stage in stages[first or 0 :]]
+    chain = [_checkpoint(info, sections, stage) for stage in stages[first or 0 :]]
     if first is None:
-        chain.insert(0, _checkpoint(sections, {"name": "base", "kind": "pretrain", "model": "models/base"}))
-    attacks = [one for one in sections["attacks"] if one["kind"] != "guided_completion"]
-    sections |= {"name": f"{sections['name']}-stages", "checkpoints": chain, "probes": [], "attacks": attacks}
+        chain.insert(0, _checkpoint(info, sections, {"name": "base", "kind": "pretrain", "model": "models/base"}))
+    sections |= {"name": f"{sections['name']}-stages", "checkpoints": chain, "probes": []}
     heading = "# Written by auditkit lab stages: the family's own policy, with its checkpoints."
-    return write_bytes(info.folder / POLICY, policy_text(heading, sections).encode())
+    return write_bytes(out / POLICY, policy_text(heading, sections).encode())
 
 
-def _checkpoint(sections: Mapping[str, Any], stage: Mapping[str, Any]) -> dict[str, Any]:
+def _checkpoint(info: FamilyInfo, sections: Mapping[str, Any], stage: Mapping[str, Any]) -> dict[str, Any]:
+    path = str(info.folder.resolve() / stage["model"])
     named = {"stage": known} if (known := STAGE_OF[stage["kind"]]) else {}
-    return {"name": stage["name"], **named, "model": {**sections["models"]["candidate"], "path": stage["model"]}}
+    return {"name": stage["name"], **named, "model": {**sections["models"]["candidate"], "path": path}}
 
 
 def _verdicts(info: FamilyInfo, run: CalibrationRun) -> list[_Verdict]:

@@ -78,7 +78,7 @@ def stages(**changes: Any) -> StageAttribution:
                 named=38,
                 how={"alone": 37, "before": 1, "none": 2},
                 agree=36,
-            ),  # fmt: skip
+            ),
             DatasetStages(dataset="dpo-ranking", stage="dpo", leaked=7, named=6, how={"alone": 6, "close": 1}, agree=5),
         ],
         "leaks": [leak("sft", 38, 0.14, 0.25), leak("dpo", 7, 0.014, 0.07)],
