@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from auditkit import __version__
 from auditkit.auditing.cover import read_coverage
 from auditkit.auditing.prepare import PreparedDataset
