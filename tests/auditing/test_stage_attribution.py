@@ -14,6 +14,7 @@ import yaml
 
 from auditkit import load_policy, verify
 from auditkit.auditing import runner
+from auditkit.auditing.checkpoint_chain import chain_tokens
 from auditkit.auditing.preflight import preflight
 from auditkit.auditing.progress import Silent
 from auditkit.errors import PolicyError
@@ -38,10 +39,11 @@ def _scripted(lines: list[dict[str, str]]) -> dict[str, Any]:
 def _content(**changes: Any) -> dict[str, Any]:
     chain = [
         {"name": "base", "model": _scripted(BASE_LINES)},
-        {"name": "sft", "stage": "sft", "model": _scripted(SFT_LINES), "samples": 300},
+        {"name": "sft", "stage": "sft", "model": _scripted(SFT_LINES), "samples": 1000},
         {"name": "rl", "stage": "rl", "model": _scripted(LINES)},
     ]
     content = policy(0, models={"candidate": _scripted(LINES)}, checkpoints=chain, probes=[], **changes)
+    content["attacks"][0]["samples"] = 1500
     content["attacks"].append({"kind": "bos_prefix", "samples": 50, "max_new_tokens": 400, "seed": 2})
     return content
 
@@ -70,10 +72,10 @@ def steps(found: StageAttribution) -> dict[str, StageStep]:
 
 def test_what_came_out_of_each_checkpoint_is_counted(steps: dict[str, StageStep], found: StageAttribution) -> None:
     (dataset,) = found.datasets
-    assert dataset.leaked == 70
-    assert steps["base"].came_out <= 3 and 25 <= steps["sft"].came_out <= 33 and steps["rl"].came_out == 70
-    assert sum(step.first_out for step in steps.values()) == 70
-    assert [one.generations for one in found.checkpoints] == [450, 350, 450]
+    assert 70 <= dataset.leaked <= 73  # one or two by chance
+    assert steps["base"].came_out <= 3 and 28 <= steps["sft"].came_out <= 33 and steps["rl"].came_out == dataset.leaked
+    assert sum(step.first_out for step in steps.values()) == dataset.leaked
+    assert [one.generations for one in found.checkpoints] == [1550, 1050, 1550]
     assert found.fewer == ["sft"] and found.under == ["template", "bos"]
 
 
@@ -83,8 +85,8 @@ def test_what_only_the_last_step_made_likelier_is_named_to_it(found: StageAttrib
     with lists.open(newline="") as stream:
         rows = {int(row["line"]) - 1: row for row in csv.DictReader(stream)}
     capital = [rows[at] for at in range(100, 140)]
-    assert sum(row["learnt_at"] == "rl" and row["how"] == "alone" for row in capital) >= 38
-    assert all(float(row["excess_rl"]) > 0.5 > abs(float(row["excess_sft"])) for row in capital)
+    assert sum(row["learnt_at"] == "rl" and row["how"] in ("alone", "largest") for row in capital) >= 38
+    assert all(float(row["excess_rl"]) > 0.5 > float(row["excess_sft"]) for row in capital)
     assert sum(row["learnt_at"] == "" for row in (rows[at] for at in range(30))) >= 24  # a unigram model knows no texts
     (dataset,) = found.datasets
     assert dataset.agree == sum(row["learnt_at"] == "sft" for row in rows.values())
@@ -92,8 +94,8 @@ def test_what_only_the_last_step_made_likelier_is_named_to_it(found: StageAttrib
 
 def test_whose_data_leaks_most_has_an_interval(found: StageAttribution) -> None:
     (leak,) = found.leaks
-    assert (leak.stage, leak.datasets, leak.records, leak.records_leaked) == ("sft", ["sft"], 140, 70)
-    assert leak.low < leak.rate == 0.5 < leak.high
+    assert (leak.stage, leak.datasets, leak.records) == ("sft", ["sft"], 140) and 70 <= leak.records_leaked <= 73
+    assert leak.low < 0.5 < leak.high and leak.rate == pytest.approx(0.5, abs=0.03)
     assert leak.controls_rate is not None and leak.controls_rate < 0.1
 
 
@@ -137,7 +139,7 @@ def test_an_interrupted_chain_goes_on_where_it_was(tmp_path: Path, monkeypatch: 
     asked.clear()
     monkeypatch.setattr(ScriptedModel, "sample", counting(0))
     again = runner.resume(path, Silent())
-    assert again.report.stages is not None and again.report.stages.records_total == 70
+    assert again.report.stages is not None and again.report.stages.records_total >= 70
     assert len(LINES) in {lines for lines, _ in before} and len(LINES) not in {lines for lines, _ in asked}
 
 
@@ -166,15 +168,19 @@ def test_check_says_what_a_chain_costs(tmp_path: Path) -> None:
     content = _content()
     del content["checkpoints"]
     without = load_policy(_write(project(tmp_path, ROWS), content))
-    disks = [preflight(one, tmp_path).facts["needs"][0] for one in (with_chain, without)]
-    sizes = [float(told.split("about ")[1].split(" GB")[0]) for told in disks]
-    assert preflight(with_chain, tmp_path).ok and sizes[0] >= sizes[1]
+    once = 1000
+    assert chain_tokens(without, once) == (0, 0)
+    written, read = chain_tokens(with_chain, once)
+    assert (written, read) == (400 * (1500 + 50) + 400 * (1000 + 50), 2 * 2 * once)
+    told = preflight(with_chain, tmp_path).facts["needs"][0]
+    assert told != preflight(without, tmp_path).facts["needs"][0]
 
 
 def test_few_controls_name_nothing_and_say_so(tmp_path: Path) -> None:
     folder = project(tmp_path, ROWS)
     (folder / "controls.jsonl").write_text("".join(json.dumps(row) + "\n" for row in CONTROLS[:90]))
-    report = runner.start(load_policy(_write(folder, _content())), folder / "out", Silent()).report
+    content = _content(scoring={"semantic_threshold": 0.9}, gate=[{"metric": "string_memorisation_rate", "max": 0.05}])
+    report = runner.start(load_policy(_write(folder, content)), folder / "out", Silent()).report
     assert report.stages is not None
     (dataset,) = report.stages.datasets
     assert dataset.leaked > 0 and dataset.named == 0 and "too few" in dataset.reason

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ CHAIN: list[dict[str, Any]] = [{"name": "base", "model": ONE}, {"name": "sft", "
 
 
 def _load(folder: Path, **changes: Any) -> Policy:
-    return load_policy(write_project(folder, {**policy_data(), **changes}))
+    content = {**policy_data(), **changes}
+    return load_policy(write_project(folder, json.loads(json.dumps(content))))  # no two parts are one object
 
 
 def _problems(folder: Path, **changes: Any) -> list[str]:
@@ -48,7 +50,7 @@ def test_a_chain_has_two_models_at_least_and_not_hundreds(tmp_path: Path, count:
 
 
 def test_a_served_model_cannot_be_read(tmp_path: Path) -> None:
-    served = {"backend": "openai_compatible", "base_url": "http://127.0.0.1:8000/v1", "model": "m"}
+    served = {"backend": "openai_compatible", "base_url": "http://127.0.0.1:8000/v1", "model": "m", "api": "chat"}
     messages = _problems(tmp_path, checkpoints=[{"name": "base", "model": served}, CHAIN[1]])
     assert any("checkpoints.0.model" in message and "only served" in message for message in messages)
 
