@@ -147,7 +147,7 @@ def _view(report: AuditReport, medium: Medium, redacted: bool) -> dict[str, Any]
         "choice": wording.choice_sentence(report),
         "extras": extras(report),
         "attacker": attacker_rows(report),
-        "chain": shown_stages(report),
+        "chain": shown_stages(report, medium.removals),
         "left": what_is_left(report),
         "skipped": skipped(report, len(findings)),
         "bands": bands,

@@ -50,7 +50,7 @@ class ShownStages:
     left_out: int
 
 
-def shown_stages(report: AuditReport, most: int = 200) -> ShownStages | None:
+def shown_stages(report: AuditReport, most: int) -> ShownStages | None:
     """None where the policy declares no chain of checkpoints."""
     found = report.stages
     if found is None:
