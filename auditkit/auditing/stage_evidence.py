@@ -102,7 +102,7 @@ def _rises(levels: list[list[_Sides]]) -> list[list[Rises]]:
     """Of the first checkpoint its own levels, then of each step what was risen by; one under each prefix."""
     first = [Rises(*sides) for sides in levels[0]]
     steps = [
-        [Rises(b[0] - a[0], b[1] - a[1]) for a, b in zip(before, after, strict=True)]
+        [Rises(b[0] - a[0], b[1] - a[1], before=a) for a, b in zip(before, after, strict=True)]
         for before, after in pairwise(levels)
     ]
     return [first, *steps]

@@ -11,8 +11,8 @@ from auditkit.report.svg import MUTED, label
 
 MOST_PANELS = 12
 CAPTION = (
-    "How much likelier each training step made the leaked records, above never-trained controls of like length "
-    "(0), in nats a token: median, half of the records (thick) and nine in ten (thin)."
+    "How much likelier each training step made the leaked records, above never-trained controls of like length and "
+    "likelihood (0), in nats a token: median, half of the records (thick) and nine in ten (thin)."
 )
 
 

@@ -6,7 +6,7 @@ stage: what is above the rise of never-trained controls of like length does. Arr
 The rule, as ``named_stages`` applies it to each record:
 
 1. A step (the training between two checkpoints) is in question where the record rose more than 99 % of the controls
-   of its dataset did, both measured against controls of like length.
+   of its dataset did, both measured against controls that were as likely before the step, and are of like length.
 2. What came out of the first model already in an attack, and is likelier there than 99 % of the controls, was learnt
    before the first step: the first checkpoint is named.
 3. One step in question is named. Of several the one with the largest excess is, where no other has half as much.
@@ -46,18 +46,20 @@ LEAST_SPREAD = 1e-6  # nats a token: below it two rises are the same
 class Rises:
     """What the records of one dataset rose by in one step, under one prefix; nats a token, NaN where unread.
 
-    For the first checkpoint there is nothing to rise from: its own log-probabilities a token stand in.
+    ``before`` are the log-probabilities a token that each side rose from. For the first checkpoint there is nothing to
+    rise from: its own log-probabilities stand in, and ``before`` is None.
     """
 
     members: Floats  # (n,)
     controls: Floats  # (m,)
+    before: tuple[Floats, Floats] | None = None
 
 
 @dataclass(frozen=True)
 class Excess:
     """One step, over all prefixes; each (n,), of the members, NaN where unread.
 
-    ``rise`` nats a token; ``excess`` how much of it is above controls of like length; ``units`` the same in their
+    ``rise`` nats a token; ``excess`` how much of it is above controls of like length and likelihood; ``units`` the same in their
     standard deviations; ``p`` the share of controls that rose as much, the record itself counted among them.
     ``control_rise`` is the mean of the controls, and ``line`` the excess in ``units`` that 99 % of them stay below.
     """
@@ -90,8 +92,11 @@ def excess_over_controls(rises: Sequence[Rises], member_lengths: Floats, control
         rises: one under each prefix that the records were read under; what is said is the mean over them.
         member_lengths, control_lengths: (n,) and (m,) tokens of each record.
 
-    Each record is compared with the controls nearest to it in length; each control with the others nearest to it, so
-    that a record no stage was trained on is one among the controls, and ``p`` is exact for it.
+    What is unlikely rises more than what is likely: the part of a rise that the controls' own likelihoods before it
+    foretell (a straight line) is taken off both sides. A base model finds half of its texts likely or unlikely for
+    reasons of its own, and a plain difference would carry all of that. Each record is then compared with the controls
+    nearest to it in length, each control with the others nearest to it, so that a record that no stage was trained on
+    is one among the controls, and ``p`` is exact for it but for the line.
     """
     kept = np.all([np.isfinite(one.controls) for one in rises], axis=0)
     if np.count_nonzero(kept) < FEWEST_CONTROLS:
@@ -123,6 +128,7 @@ class _Compared:
 
 
 def _compared(rises: Rises, kept: Flags, member_lengths: Floats, control_lengths: Floats) -> _Compared:
+    rises = _beyond_the_usual(rises, kept)
     order = np.argsort(control_lengths[kept], kind="stable")
     lengths, values = control_lengths[kept][order], rises.controls[kept][order]
     means, spreads = _neighbourhoods(values)
@@ -132,6 +138,16 @@ def _compared(rises: Rises, kept: Flags, member_lengths: Floats, control_lengths
     of_controls = np.empty(len(values))
     of_controls[order] = (values - around) / spread
     return _Compared(excess, excess / spreads[at], of_controls)
+
+
+def _beyond_the_usual(rises: Rises, kept: Flags) -> Rises:
+    """The rises without what the controls' likelihoods before them foretell."""
+    if rises.before is None:
+        return rises
+    members, controls = rises.before
+    known = np.column_stack([np.ones(np.count_nonzero(kept)), controls[kept]])
+    (level, slope), *_ = np.linalg.lstsq(known, rises.controls[kept], rcond=None)
+    return Rises(rises.members - level - slope * members, rises.controls - level - slope * controls)
 
 
 def _neighbours(controls: int) -> int:

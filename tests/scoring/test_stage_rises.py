@@ -92,6 +92,21 @@ def test_a_record_that_could_not_be_read_is_not_named() -> None:
     assert list(named.how[:3]) == ["unread"] * 3 and (named.checkpoint[:3] == UNNAMED).all()
 
 
+def test_what_was_unlikely_before_rises_more_and_that_names_no_step() -> None:
+    """A base model finds texts likely or not for reasons of its own; a model that was trained finds all alike likely."""
+    rng = np.random.default_rng(5)
+    lengths = [rng.integers(10, 120, 400).astype(float) for _ in range(2)]
+    before = [rng.normal(-6, 0.5, 400) for _ in range(2)]
+    after = [rng.normal(-2, 0.1, 400) for _ in range(2)]
+    after[0][:100] += 0.6
+    rises = [b - a for a, b in zip(before, after, strict=True)]
+    plain = excess_over_controls([Rises(*rises)], *lengths)
+    found = excess_over_controls([Rises(*rises, before=(before[0], before[1]))], *lengths)
+    assert plain is not None and found is not None
+    assert np.mean(plain.risen[:100]) < 0.5 and np.mean(found.risen[:100]) > 0.95
+    assert np.mean(found.risen[100:]) < 0.04
+
+
 def test_with_few_controls_nothing_is_said() -> None:
     few = np.zeros(98)
     assert excess_over_controls([Rises(np.ones(3), few)], np.ones(3), np.ones(98)) is None
