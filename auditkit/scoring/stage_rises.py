@@ -59,8 +59,8 @@ class Rises:
 class Excess:
     """One step, over all prefixes; each (n,), of the members, NaN where unread.
 
-    ``rise`` nats a token; ``excess`` how much of it is above controls of like length and likelihood; ``units`` the same in their
-    standard deviations; ``p`` the share of controls that rose as much, the record itself counted among them.
+    ``rise`` nats a token; ``excess`` how much of it is above controls of like length and likelihood; ``units`` the
+    same in their standard deviations; ``p`` the share of controls that rose as much, the record itself counted among them.
     ``control_rise`` is the mean of the controls, and ``line`` the excess in ``units`` that 99 % of them stay below.
     """
 

@@ -93,7 +93,7 @@ def test_a_record_that_could_not_be_read_is_not_named() -> None:
 
 
 def test_what_was_unlikely_before_rises_more_and_that_names_no_step() -> None:
-    """A base model finds texts likely or not for reasons of its own; a model that was trained finds all alike likely."""
+    """A base model finds texts likely or not for reasons of its own; a trained one finds all of a kind alike likely."""
     rng = np.random.default_rng(5)
     lengths = [rng.integers(10, 120, 400).astype(float) for _ in range(2)]
     before = [rng.normal(-6, 0.5, 400) for _ in range(2)]
