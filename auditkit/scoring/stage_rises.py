@@ -60,7 +60,7 @@ class Excess:
     """One step, over all prefixes; each (n,), of the members, NaN where unread.
 
     ``rise`` nats a token; ``excess`` how much of it is above controls of like length and likelihood; ``units`` the
-    same in their standard deviations; ``p`` the share of controls that rose as much, the record itself counted among them.
+    same in their standard deviations; ``p`` the share of controls that rose as much, the record itself among them.
     ``control_rise`` is the mean of the controls, and ``line`` the excess in ``units`` that 99 % of them stay below.
     """
 
