@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import reduce
 from typing import Any
 
@@ -12,6 +12,7 @@ from auditkit.auditing.arm_doubts import with_leaking_arms
 from auditkit.auditing.arms import all_changes
 from auditkit.auditing.attack_info import attack_info
 from auditkit.auditing.attribution import attribution
+from auditkit.auditing.checkpoint_chain import declared_models
 from auditkit.auditing.context import Context
 from auditkit.auditing.findings import findings
 from auditkit.auditing.forecasts import forecasts
@@ -46,12 +47,21 @@ from auditkit.report.base import (
 )
 from auditkit.report.instrument import shipped_calibration
 from auditkit.report.recommendation import recommend
+from auditkit.report.stage_attribution import StageAttribution
 from auditkit.scoring.base import IndexUse
 from auditkit.scoring.coverage import curve_points
 
 
+@dataclass(frozen=True)
+class Beside:
+    """What a policy may ask for besides leaks; None where it does not: their worth, and the stages that taught them."""
+
+    worth: Valued | None = None
+    stages: StageAttribution | None = None
+
+
 def assemble(
-    context: Context, baseline: Measured, arms: Sequence[Measured], info: RunInfo, worth: Valued | None = None
+    context: Context, baseline: Measured, arms: Sequence[Measured], info: RunInfo, beside: Beside
 ) -> AuditReport:
     """The whole report. For the same policy, data, model and seeds all is the same but ``info`` and what came before.
 
@@ -94,10 +104,11 @@ def assemble(
         lengths=[check for data in datasets if (check := length_check(data, data.views[0]))],
         near_duplicates=[data.near_duplicates() for data in datasets],
         powers=powers(policy, {data.name: data.sizes() for data in datasets}),
-        attribution=attribution(inside, scores),
+        attribution=attribution(inside, scores, probed),
+        stages=beside.stages,
         instrument=shipped_calibration(),
         mitigations=_mitigations(policy, baseline, arms, views) if arms else None,
-        worth=worth_report(worth) if worth else None,
+        worth=worth_report(beside.worth) if beside.worth else None,
         limits=limits(policy, datasets),
         registration=registration,
         earlier_runs=earlier,
@@ -138,11 +149,9 @@ def _policy_info(context: Context) -> PolicyInfo:
 
 def _provenance(context: Context) -> dict[str, Any]:
     """What the run was made with; every engine that did a part of it, where one but this process did."""
-    declared = {"candidate": context.policy.models.candidate, "base": context.policy.models.base}
     models = {
         role: {**backend.provenance(), **served_facts(context, role)}
-        for role, backend in declared.items()
-        if backend is not None
+        for role, backend in declared_models(context.policy)
     }
     hidden = ("time", "event", "prev")
     if context.policy.worth and (judge := context.policy.worth.filter.judge):

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import get_args
 from urllib.parse import quote
 
 import numpy as np
+import numpy.typing as npt
 
 from auditkit.auditing.context import Context
 from auditkit.auditing.prepare import PreparedDataset
+from auditkit.auditing.probing import Probed
+from auditkit.auditing.removal import DatasetRemoval, extraction_chance
 from auditkit.auditing.score import Scores
 from auditkit.corpus.identity import keyed_id
 from auditkit.files import replacing
@@ -20,9 +24,11 @@ from auditkit.records import Record
 from auditkit.report.scored import Attribution, GroupKind, LeakGroup, Removal
 from auditkit.scoring.attribution import Leaks, Removals, cluster_records, end_to_end, group_counts, leaks, removals
 
+Floats = npt.NDArray[np.float64]
 MOST_GROUPS = 40  # of one kind: a tag may be as rare as a record
 PLAIN_PATH = re.compile(r"[\w./][\w./ -]*")  # nothing that a spreadsheet takes for a formula or for the end of a cell
 COLUMNS = ("rank", "dataset", "file", "line", "record", "records_in_cluster", "generations", "risk_per_record")
+MORE_COLUMNS = ("extraction_probability", "copies_to_the_letter", "coverage_after", "coverage_low", "coverage_high")
 
 
 @dataclass(frozen=True)
@@ -32,14 +38,16 @@ class _Leaking:
     data: PreparedDataset
     leaks: Leaks
     removals: Removals
+    chance: Floats  # (records,) log10 of the probability of being written out, -inf where it was not read
+    forecast: DatasetRemoval
 
 
-def attribution(context: Context, scores: Scores) -> Attribution | None:
+def attribution(context: Context, scores: Scores, probed: Sequence[Probed] = ()) -> Attribution | None:
     """Groups and removals of every dataset in its first view; None where no dataset has a threshold.
 
     Writes the whole removal lists beside the evidence.
     """
-    found = [_leaking(context, data, scores) for data in context.datasets]
+    found = [_leaking(context, data, scores, probed) for data in context.datasets]
     leaking = [one for one in found if one is not None]
     if not leaking:
         return None
@@ -52,10 +60,11 @@ def attribution(context: Context, scores: Scores) -> Attribution | None:
         groups_total=sum(map(len, groups)),
         removals=[removal for one in leaking for removal in _shown(context, one, cap)],
         removals_total=sum(len(one.removals.record) for one in leaking),
+        forecasts=[one.forecast.told(one.removals) for one in leaking],
     )
 
 
-def _leaking(context: Context, data: PreparedDataset, scores: Scores) -> _Leaking | None:
+def _leaking(context: Context, data: PreparedDataset, scores: Scores, probed: Sequence[Probed]) -> _Leaking | None:
     view = data.views[0]
     threshold = scores.calibrations[data.name, view].threshold
     if threshold is None:
@@ -68,7 +77,9 @@ def _leaking(context: Context, data: PreparedDataset, scores: Scores) -> _Leakin
         np.concatenate([scores.matches[key].score for key in keys]),
         threshold,
     )
-    return _Leaking(data, found, removals(found))
+    chance = extraction_chance(data, probed)
+    listed = removals(found, chance)
+    return _Leaking(data, found, listed, chance, DatasetRemoval.of(context, data, scores, listed))
 
 
 _NAMES: dict[GroupKind, Callable[[PreparedDataset, Record], tuple[str, ...]]] = {
@@ -109,7 +120,7 @@ def _removal(context: Context, one: _Leaking, place: int) -> Removal:
     record = data.members.records[int(found.record[place])]
     return Removal(
         dataset=data.name,
-        record=_record_id(context, data, record),
+        record=record_id(context, data, record),
         record_index=record.index,
         file=record.file,
         line=record.line,
@@ -120,10 +131,18 @@ def _removal(context: Context, one: _Leaking, place: int) -> Removal:
         generations=int(found.generations[place]),
         risk_per_record=float(found.risk_per_record[place]),
         cumulative=float(found.cumulative[place]),
+        extraction_probability=_probability(one, np.flatnonzero(one.leaks.clusters == found.cluster[place])),
     )
 
 
-def _record_id(context: Context, data: PreparedDataset, record: Record) -> str:
+def _probability(one: _Leaking, records: npt.NDArray[np.int64]) -> float | None:
+    """The likeliest record's of a cluster; None where no probe read it."""
+    most = float(one.chance[records].max())
+    return 10**most if np.isfinite(most) else None
+
+
+def record_id(context: Context, data: PreparedDataset, record: Record) -> str:
+    """The keyed id by which a record is known outside the evidence."""
     return keyed_id(context.secret, "rec", f"{data.name}/{record.id}")
 
 
@@ -134,20 +153,25 @@ def _write_list(context: Context, one: _Leaking) -> None:
         temporary.open("w", encoding="utf-8", newline="") as stream,
     ):
         writer = csv.writer(stream)
-        writer.writerow(COLUMNS)
+        writer.writerow([*COLUMNS, *MORE_COLUMNS])
         writer.writerows(_lines(context, one))
 
 
-def _lines(context: Context, one: _Leaking) -> Iterator[tuple[str | int | float, ...]]:
+def _lines(context: Context, one: _Leaking) -> Iterator[tuple[str | int | float | None, ...]]:
     data, found = one.data, one.removals
+    after = one.forecast.after_each(found)
     for place, indices in enumerate(cluster_records(one.leaks.clusters, found.cluster)):
         figures = (int(found.records[place]), int(found.generations[place]), float(found.risk_per_record[place]))
-        for record in (data.members.records[int(index)] for index in indices):
-            where = (_as_path(record.file), record.line, _record_id(context, data, record))
-            yield (place + 1, data.name, *where, *figures)
+        coverage = (float(after.coverage[place]), float(after.low[place]), float(after.high[place]))
+        copies = Counter(data.members.records[int(index)].text for index in indices)
+        for index in map(int, indices):
+            record = data.members.records[index]
+            where = (as_path(record.file), record.line, record_id(context, data, record))
+            more = (_probability(one, np.array([index])), copies[record.text], *coverage)
+            yield (place + 1, data.name, *where, *figures, *more)
 
 
-def _as_path(file: str) -> str:
+def as_path(file: str) -> str:
     """The same path, with nothing in it that a spreadsheet would act on [OWASP, CSV injection].
 
     A name that is not plain is percent-encoded behind ``file:``. Quotes would not do: which sign ends a cell differs

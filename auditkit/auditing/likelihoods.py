@@ -29,15 +29,19 @@ NOTHING = TokenReading(*(np.zeros(0), np.zeros(0, bool), np.zeros(0), np.zeros(0
 def read_likelihoods(context: Context, opened: OpenModel, role: Role, around: Surroundings) -> None:
     """Make every pass of this model that is not yet on disk."""
     for reading in readings_of(context.policy):
-        if reading.role != role:
-            continue
-        for shared in around.prefixes[reading.under]:
-            for data in context.datasets:
-                for corpus in (data.members, data.controls):
-                    path = likelihoods_path(context, reading, shared.name, corpus)
-                    if not path.exists() and applies(corpus, reading.rendering):
-                        prefix = prefix_for(opened.probed, reading.under, shared)
-                        _Pass(context, reading, opened.probed, prefix, around.turns).write(corpus, path)
+        if reading.role == role:
+            make_pass(context, opened, reading, around)
+
+
+def make_pass(context: Context, opened: OpenModel, reading: Reading, around: Surroundings) -> None:
+    """One reading of every record and control, under each of its prefixes; what is on disk is not read again."""
+    for shared in around.prefixes[reading.under]:
+        for data in context.datasets:
+            for corpus in (data.members, data.controls):
+                path = likelihoods_path(context, reading, shared.name, corpus)
+                if not path.exists() and applies(corpus, reading.rendering):
+                    prefix = prefix_for(opened.probed, reading.under, shared)
+                    _Pass(context, reading, opened.probed, prefix, around.turns).write(corpus, path)
 
 
 def likelihoods_path(context: Context, reading: Reading, prefix: str, corpus: Corpus) -> Path:
@@ -69,7 +73,8 @@ class _Pass:
         records, run = corpus.records, self.context.run
         parts = [run.work / f"{path.stem}-{start:09d}.parquet" for start in range(0, len(records), PART)]
         done = sum(min(PART, len(records) - PART * number) for number, part in enumerate(parts) if part.exists())
-        label = f"read {corpus.dataset} {corpus.split}s, {self.reading.role}, {self.reading.under}"
+        role = f"checkpoint {run.arm}" if run.kin == "checkpoints" else self.reading.role
+        label = f"read {corpus.dataset} {corpus.split}s, {role}, {self.reading.under}"
         with self.context.progress.stage(label, len(records), "records", done) as stage:
             for number, part in enumerate(parts):
                 if not part.exists():

@@ -13,6 +13,7 @@ from auditkit.auditing.arms import arm_attacker
 from auditkit.auditing.calibrate import fixed_for_another
 from auditkit.auditing.check_arms import arm_problems, arm_warnings, missing_extras
 from auditkit.auditing.check_worth import check_held_out, check_worth_files, missing_for_worth, what_worth_takes
+from auditkit.auditing.checkpoint_chain import chain_problems, chain_tokens, declared_models, place_of_model
 from auditkit.auditing.embedding import most_characters
 from auditkit.auditing.engine_checks import engine_facts, engine_problems, engine_warnings, gpus_seen
 from auditkit.auditing.gate_check import check_gate
@@ -117,14 +118,14 @@ def _datasets(policy: Policy, found: Preflight) -> list[PreparedDataset]:
 def _models(policy: Policy, found: Preflight) -> int:
     """Tell of each declared model; the candidate's parameters (0 where unknown)."""
     parameters = 0
-    for role, backend in (("candidate", policy.models.candidate), ("base", policy.models.base)):
-        if backend is None:
-            continue
+    known = []
+    for role, backend in declared_models(policy):
         try:
             model = backend.preflight(role)
         except AuditkitError as error:
-            found.problems.append(problem_at(policy, f"models.{role}", error))
+            found.problems.append(problem_at(policy, place_of_model(policy, role), error))
             continue
+        known += [model.identity] if model.identity else []
         found.warnings += [f"{role}: {warning}" for warning in model.warnings]
         if model.identity:
             found.tell("models", f"{role}: {_what_it_is(model.identity)}")
@@ -133,6 +134,7 @@ def _models(policy: Policy, found: Preflight) -> int:
             parameters = parameters or model.identity.parameters
         if role == "candidate" and model.identity:
             _prefixes(policy, model, found)
+    found.problems += chain_problems(policy, known)
     return parameters
 
 
@@ -265,6 +267,8 @@ def _needs(policy: Policy, datasets: list[PreparedDataset], parameters: int, out
     arms = 1 + len(policy.arms)  # the attacks of those who know a mitigation come on top: the mitigation says which
     tokens = arms * sum(attack.samples * attack.max_new_tokens for attack in policy.prefix_attacks)
     read = _tokens_read(policy, datasets)
+    more_written, more_read = chain_tokens(policy, _tokens_once(datasets))
+    tokens, read = tokens + more_written, read + more_read
     space = tokens * BYTES_PER_TOKEN + read * BYTES_PER_TOKEN_READ
     existing = next(folder for folder in (out.resolve(), *out.resolve().parents) if folder.exists())
     free = shutil.disk_usage(existing).free
@@ -281,6 +285,9 @@ def _needs(policy: Policy, datasets: list[PreparedDataset], parameters: int, out
         work_told = f"time: up to {tokens:,} tokens written and about {read:,} read"
         if arms > 1:
             work_told += f" over {arms} arms; training, and attacks that know a mitigation, not counted"
+        if policy.checkpoints:
+            earlier = len(policy.checkpoints) - 1
+            work_told += f", of which {more_written:,} and {more_read:,} for the {earlier} earlier checkpoints"
         found.tell("needs", f"{work_told}, very roughly {_duration(hours)} on this machine's processor")
     for sentence, warning in what_it_costs(policy, datasets):
         found.tell("needs", sentence)
@@ -297,9 +304,14 @@ def _tokens_read(policy: Policy, datasets: list[PreparedDataset]) -> int:
     for reading in readings_of(policy):
         # "both" openings of a template are two prefixes; more is not known before the model is there.
         passes += 2 if reading.under.startswith("attack:") else 1
+    return passes * _tokens_once(datasets)
+
+
+def _tokens_once(datasets: list[PreparedDataset]) -> int:
+    """Of one pass over members and controls."""
     sides = (corpus for data in datasets for corpus in (data.members, data.controls))
     characters = sum(len(text) for corpus in sides for text in corpus.texts("record"))
-    return passes * characters // CHARACTERS_PER_TOKEN
+    return characters // CHARACTERS_PER_TOKEN
 
 
 def _matrix_flops() -> float:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 from auditkit.errors import AuditkitError, RunError
 from auditkit.files import FOLDER_MODE, make_folder, storage_errors, write_bytes
@@ -23,11 +24,13 @@ PATIENCE_SECONDS = 0.5  # whoever asks for a run's status holds it for a moment
 class RunFolder:
     """Where a run keeps everything. ``work`` is scratch: it makes resuming cheap and is gone before signing.
 
-    A mitigation's arm has evidence and scratch of its own below the run's; "" is the baseline.
+    A mitigation's arm has evidence and scratch of its own below the run's; "" is the baseline. So has every checkpoint
+    of a chain: ``kin`` says which of the two ``arm`` names.
     """
 
     path: Path
     arm: str = ""
+    kin: Literal["arms", "checkpoints"] = "arms"
 
     @property
     def id(self) -> str:
@@ -51,11 +54,15 @@ class RunFolder:
 
     @property
     def _below(self) -> str:
-        return f"arms/{self.arm}" if self.arm else ""
+        return f"{self.kin}/{self.arm}" if self.arm else ""
 
     def of_arm(self, name: str) -> RunFolder:
         """The same run as the arm of this name sees it."""
         return replace(self, arm=name)
+
+    def of_checkpoint(self, name: str) -> RunFolder:
+        """The same run as a checkpoint before the candidate sees it."""
+        return replace(self, arm=name, kin="checkpoints")
 
     @property
     def weights(self) -> Path:
@@ -127,6 +134,10 @@ class RunFolder:
     def removals_file(self, dataset: str) -> Path:
         """The records of a dataset to remove, in the order of risk taken away per record."""
         return self.evidence / f"removals-{dataset}.csv"
+
+    def stages_file(self, dataset: str) -> Path:
+        """The stage that each leaked record of a dataset was learnt in, and what it rose by in each."""
+        return self.evidence / f"stages-{dataset}.csv"
 
     def prefixes_file(self) -> Path:
         """The prefixes and turns that both models of a pair are read with."""

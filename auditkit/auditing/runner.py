@@ -13,11 +13,12 @@ from pathlib import Path
 
 from auditkit.auditing import run_folder
 from auditkit.auditing.arms import baseline_utility, run_arms
-from auditkit.auditing.assemble import assemble
+from auditkit.auditing.assemble import Beside, assemble
 from auditkit.auditing.blinding import blind
 from auditkit.auditing.bookkeeping import closed, entered, settled
 from auditkit.auditing.check_arms import check_arms
 from auditkit.auditing.check_worth import check_held_out, check_worth
+from auditkit.auditing.checkpoint_chain import checked_chain, declared_models
 from auditkit.auditing.context import Context
 from auditkit.auditing.elsewhere import engine_told, with_engine, workers_of
 from auditkit.auditing.embedding import embedding_info
@@ -25,7 +26,7 @@ from auditkit.auditing.engine_checks import check_engine, tell_of_idle
 from auditkit.auditing.events import EventLog, now
 from auditkit.auditing.generate import generate
 from auditkit.auditing.history import registration_files
-from auditkit.auditing.measured import measured_baseline
+from auditkit.auditing.measured import Measured, measured_baseline
 from auditkit.auditing.open_model import OpenModel
 from auditkit.auditing.prepare import PreparedDataset, prepare
 from auditkit.auditing.probing import ask_base, ask_candidate, measure
@@ -36,6 +37,7 @@ from auditkit.auditing.run_folder import RunFolder
 from auditkit.auditing.score import Scores, score
 from auditkit.auditing.secret import project_secret
 from auditkit.auditing.spending import NO_MORE, More, metered, raise_budget, refuse_sending, unreached
+from auditkit.auditing.stage_attribution import stage_attribution
 from auditkit.auditing.state import STATE_FILE, RunState, data_digests
 from auditkit.auditing.status_file import telling
 from auditkit.auditing.waiving import locked, run_files
@@ -48,6 +50,7 @@ from auditkit.policy.load import lock, weaker_than_preset
 from auditkit.policy.schema import Policy
 from auditkit.records import ModelIdentity
 from auditkit.report.base import AuditReport, RunInfo
+from auditkit.report.stage_attribution import StageAttribution
 
 
 @dataclass(frozen=True)
@@ -217,12 +220,21 @@ def _staged(context: Context, clock: StageClock) -> Result:
     baseline = measured_baseline(context, scores, probed, utility)
     with clock.stage("worth"):
         worth = measured_worth(context)
+    stages = _stages(context, baseline, clock)
     with clock.stage("arms"):
         arms = run_arms(context, baseline)
     with clock.stage("assemble"), single(context.progress, "put the report together"):
-        report = assemble(context, baseline, arms, _run_info(context, clock, scores), worth)
+        report = assemble(context, baseline, arms, _run_info(context, clock, scores), Beside(worth, stages))
     publish(context, report)
     return Result(report, context.run.path)
+
+
+def _stages(context: Context, baseline: Measured, clock: StageClock) -> StageAttribution | None:
+    """Which training stage taught the model what leaked; None where the policy declares no chain of checkpoints."""
+    if not context.policy.checkpoints:
+        return None
+    with clock.stage("checkpoints"):
+        return stage_attribution(context, baseline)
 
 
 def _run_info(context: Context, clock: StageClock, scores: Scores) -> RunInfo:
@@ -268,10 +280,8 @@ def _kind_and_place(error: Exception) -> str:
 
 def _identify(policy: Policy, progress: Progress) -> list[ModelIdentity]:
     """Digests of every declared model. A hub model is fetched first: what is not here cannot be audited."""
-    named = (("candidate", policy.models.candidate), ("base", policy.models.base))
     models = []
-    declared = [(role, backend) for role, backend in named if backend is not None]
-    for role, backend in each(progress, "read models", "models", declared):
+    for role, backend in each(progress, "read models", "models", declared_models(policy)):
         backend.fetch()
         found = backend.preflight(role)
         for warning in found.warnings:
@@ -279,7 +289,7 @@ def _identify(policy: Policy, progress: Progress) -> list[ModelIdentity]:
         if found.identity is None:
             raise ModelError(f"the {role} model is not on this machine", "; ".join(found.warnings))
         models.append(replace(found.identity, source=_as_declared(found.identity.source, policy)))
-    return models
+    return checked_chain(policy, models)
 
 
 def _as_declared(source: str, policy: Policy) -> str:

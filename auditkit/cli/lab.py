@@ -17,6 +17,11 @@ COMMANDS = {
         "lab_worth:worth",
         "what a leak is worth: the base trained on what was extracted, against the originals",
     ),
+    "stages": ("lab_stages:stages", "is the training stage of each leaked record named right? a family's own chain"),
+    "removal": (
+        "lab_removal:removal",
+        "train a family again without the top of its removal list: prediction against outcome",
+    ),
     "plant": ("lab_plant:plant", "plant canaries and ghost sentences in a dataset, to look for later"),
     "negative-knowledge": (
         "lab_negative_knowledge:negative_knowledge",

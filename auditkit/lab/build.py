@@ -7,8 +7,8 @@ same weights as one that was not. A stage whose model folder is there is not tra
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,42 @@ def build(loaded: LoadedRecipe, out: Path, seed: int = 0, progress: Progress = l
     write_bytes(out / "data" / "ledger.jsonl", "".join(ledgers).encode())
     write_bytes(out / "policy.yaml", family_policy(loaded.recipe, f"models/{previous.name}", _base(work)).encode())
     return write_bytes(out / FAMILY, json.dumps(_family(work, previous), indent=1).encode())
+
+
+def rebuild(
+    loaded: LoadedRecipe,
+    family: Path,
+    out: Path,
+    seed: int,
+    *,
+    without: Mapping[str, Collection[int]],
+    progress: Progress = lambda *_: None,
+) -> Path:
+    """The family's last model, trained again without some records; what was finished is not trained again.
+
+    Stages before the first that reads a dataset of ``without`` (rows by dataset) are the family's own. Data, order and
+    weights come from the same seed.
+
+    Raises:
+        AuditkitError: no stage reads such a dataset, or as for a build.
+    """
+    training_libraries()
+    for folder in (out, out / "models", out / "stages"):
+        make_folder(folder)
+    corpora = {name: _left(corpus, without.get(name, ())) for name, corpus in make_corpora(loaded, seed).items()}
+    work = _Build(loaded, out, seed, corpora, progress)
+    stages = loaded.recipe.stages
+    first = next((place for place, stage in enumerate(stages) if set(stage.datasets) & set(without)), None)
+    if first is None:
+        raise AuditkitError(f"no stage reads {', '.join(without)}", "name a dataset that is trained on")
+    previous = family / "models" / stages[first - 1].name if first else _start(work)
+    for stage in stages[first:]:
+        previous = _stage(work, stage, previous)
+    return previous
+
+
+def _left(corpus: Corpus, gone: Collection[int]) -> Corpus:
+    return replace(corpus, members=tuple(one for row, one in enumerate(corpus.members) if row not in gone))
 
 
 def _check_free(out: Path, heading: str) -> None:

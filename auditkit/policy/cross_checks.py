@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any, Literal
 
 from auditkit.errors import Problem
+from auditkit.policy.checkpoint_checks import checkpoint_complaints
 from auditkit.policy.plugin_facts import arm_names, is_probe, lacking, needs_base, sends_texts_away
 from auditkit.policy.schema import PROBE_OF
 from auditkit.policy.served_checks import served_complaints
@@ -41,10 +43,16 @@ class Checker:
         self._unique_names("attacks", "attack")
         self._unique_names("probes", "probe")
         self._unique_names("mitigations", "mitigation")
+        self._unique_names("checkpoints", "checkpoint")
         self._probes()
         self._mitigated_arm()
         self._external_embedder()
-        for keys, message, hint in (*served_complaints(self.document), *worth_complaints(self.document)):
+        found = (
+            served_complaints(self.document),
+            worth_complaints(self.document),
+            checkpoint_complaints(self.document),
+        )
+        for keys, message, hint in chain.from_iterable(found):
             self._add(keys, message, hint)
         for position, rule in self._sections("gate"):
             self._rule(("gate", position), rule)

@@ -19,7 +19,16 @@ from auditkit.policy.complaints import complaints
 from auditkit.policy.cross_checks import Checker, default_names
 from auditkit.policy.lock import lock, weaker_than_preset
 from auditkit.policy.presets import overridden, read_file, with_presets
-from auditkit.policy.schema import LmTasks, Policy, PolicySource, Section, UtilitySection, WaiversSection, Worth
+from auditkit.policy.schema import (
+    Checkpoint,
+    LmTasks,
+    Policy,
+    PolicySource,
+    Section,
+    UtilitySection,
+    WaiversSection,
+    Worth,
+)
 from auditkit.policy.yaml_source import Document, Keys, shown
 
 __all__ = ["load_policy", "lock", "weaker_than_preset"]
@@ -158,6 +167,7 @@ def _finished(policy: Policy, origins: _Origins, source: PolicySource) -> Policy
             "mitigations": mitigations,
             "utility": _with_tasks(policy.utility, origins),
             "worth": policy.worth and _resolved_worth(policy.worth, origins),
+            "checkpoints": _checkpoints(policy, origins),
         }
     )
     finished._source = source
@@ -169,6 +179,14 @@ def _named_arms(policy: Policy, origins: _Origins) -> list[Mitigation]:
     return [
         section.model_copy(update={"name": name}).resolved(origins.folder(("mitigations", position, "kind")))
         for position, (section, name) in enumerate(zip(policy.mitigations, names, strict=True))
+    ]
+
+
+def _checkpoints(policy: Policy, origins: _Origins) -> list[Checkpoint]:
+    """Each with its model's paths resolved from where they were written."""
+    return [
+        one.model_copy(update={"model": one.model.resolved(origins.folder(("checkpoints", place, "model", "path")))})
+        for place, one in enumerate(policy.checkpoints)
     ]
 
 

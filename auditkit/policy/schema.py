@@ -86,6 +86,20 @@ class Models(Section):
     base: Annotated[ModelBackend, PluginOf("models")] | None = None
 
 
+class Checkpoint(Section):
+    """One model of the chain that the candidate was trained in: the base model first, the candidate itself last."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=40)]
+    stage: Stage | None = Field(
+        default=None, description="The stage that led to it; where datasets declare theirs, the two are compared."
+    )
+    model: Annotated[ModelBackend, PluginOf("models")]
+    samples: Annotated[int, Field(ge=1, le=10_000_000)] | None = Field(
+        default=None,
+        description="Generations of each attack on this checkpoint at most; by default as many as on the candidate.",
+    )
+
+
 class Fields(Section):
     """Which fields of a row hold the record: prompt (and response), messages, or prompt/chosen/rejected; and tags."""
 
@@ -336,6 +350,9 @@ class Policy(Section):
     mitigations: list[Annotated[Mitigation, PluginOf("mitigations")]] = []
     utility: UtilitySection = UtilitySection()
     worth: Worth | None = None
+    checkpoints: list[Checkpoint] = Field(
+        default=[], description="In the order of training; which stage each leaked record was learnt in is then told."
+    )
     gate: Annotated[list[Rule], Field(min_length=1)]
     strength: Strength = Strength()
     waivers: WaiversSection | None = None
@@ -359,9 +376,15 @@ class Policy(Section):
 
     @model_validator(mode="after")
     def _hide_secrets(self) -> Self:
-        for backend in (self.models.candidate, self.models.base):
-            if backend:
-                backend.hide(self.secret_variables)
+        judge = self.worth and self.worth.filter.judge
+        declared = (
+            self.models.candidate,
+            self.models.base,
+            judge and judge.model,
+            *(c.model for c in self.checkpoints),
+        )
+        for backend in filter(None, declared):
+            backend.hide(self.secret_variables)
         return self
 
     @property

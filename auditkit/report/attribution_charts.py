@@ -7,8 +7,9 @@ from itertools import accumulate
 from typing import Any
 
 from auditkit.report.chart_parts import ATTACK_STYLE, Drawn, panels, percent_axis
+from auditkit.report.removal import RemovalForecast
 from auditkit.report.scored import Removal
-from auditkit.report.svg import label
+from auditkit.report.svg import MUTED, label
 
 FEWEST = 3  # removals: less is said by the table
 MOST_PANELS = 12
@@ -27,6 +28,40 @@ def removal_charts(removals: Sequence[Removal]) -> list[Drawn]:
     cells[0].set_ylabel("share taken away")
     caption = "What is taken away by removing the listed records, in the order of the list (a dot a cluster)."
     return [("attribution", caption, figure)]
+
+
+def forecast_charts(forecasts: Sequence[RemovalForecast]) -> list[Drawn]:
+    """Predicted coverage along each list that is worth drawing, with its prediction interval as a band."""
+    drawn = [one for one in forecasts if len(one.points) > FEWEST][:MOST_PANELS]
+    if not drawn:
+        return []
+    figure, cells = panels(len(drawn), 1.7, 2, hspace=0.75)
+    for axes, one in zip(cells, drawn, strict=True):
+        _forecast(axes, one)
+    cells[0].set_ylabel("coverage")
+    caption = (
+        "Predicted coverage after removing the listed records and training again, with its 95 % interval; dashed: what "
+        "never-trained controls come to."
+    )
+    return [("attribution", caption, figure)]
+
+
+def _forecast(axes: Any, found: RemovalForecast) -> None:
+    _, line, colour = ATTACK_STYLE[0]
+    costs = [point.records for point in found.points]
+    axes.fill_between(
+        costs, [point.low for point in found.points], [point.high for point in found.points],
+        color=colour, alpha=0.18, linewidth=0,
+    )  # fmt: skip
+    axes.plot(costs, [point.coverage for point in found.points], linestyle=line, color=colour, linewidth=1.2)
+    if found.controls:
+        axes.axhline(found.controls_leaked / found.controls, color=MUTED, linewidth=0.8, dashes=(5, 3))
+    axes.set_title(label(found.dataset, 40))
+    axes.set_xlabel("records removed")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axes.set_ylim(bottom=0)
+    axes.grid(axis="y")
+    percent_axis(axes.yaxis)
 
 
 def _curve(axes: Any, removals: Sequence[Removal]) -> None:

@@ -40,6 +40,7 @@ from auditkit.report.judged import Outcome, RuleOutcome, RulePower, RuleResult, 
 from auditkit.report.measured import Arm, AttackKind, Calibration, Finding, IndexInfo, PositiveControl, Viability
 from auditkit.report.part import Part
 from auditkit.report.scored import Attribution, BudgetForecast, LengthCheck, NearDuplicates, ThresholdCurve
+from auditkit.report.stage_attribution import StageAttribution
 from auditkit.report.waivers import DeclaredWaiver, WaivedRule, Waiver, WaiverFile, WaiverState
 from auditkit.report.worth import Worth
 
@@ -128,6 +129,7 @@ class AuditReport(Part):
     waivers: list[DeclaredWaiver] = []  # all that were declared, in force or not
     waiver_file: WaiverFile | None = None  # None where the policy names none
     worth: Worth | None = None  # None where the policy declares no `worth`
+    stages: StageAttribution | None = None  # None where the policy declares no checkpoints
     rendered_again: RenderedAgain | None = None  # None: written, and attested, by the run itself
 
 

@@ -27,7 +27,9 @@ from auditkit.report.rule_words import altered_words
 from auditkit.report.safe_text import left_out, safe_literal
 from auditkit.report.shown_mitigations import shown_mitigations
 from auditkit.report.shown_probes import cell, shown_probes
+from auditkit.report.shown_removal import what_is_left
 from auditkit.report.shown_scoring import forecast_sentences, length_sentence, power_rows, threshold_tables
+from auditkit.report.shown_stages import shown_stages
 from auditkit.report.shown_waivers import outcome_sentence, page_one_waivers
 from auditkit.report.shown_worth import HEADING, shown_worth, worth_metrics
 from auditkit.report.skipped import skipped
@@ -79,6 +81,7 @@ _SECTIONS = (
     ("matches", "Leaked records side by side"),
     ("attribution", "Whose data leaked, and what to remove"),
     ("worth", HEADING),
+    ("stages", "Which training stage taught it"),
     ("bands", "Pairs at random from each band of score"),
     ("instrument", "Checks of the instrument"),
     ("datasets", "The data"),
@@ -147,6 +150,8 @@ def _view(report: AuditReport, medium: Medium, redacted: bool) -> dict[str, Any]
         "choice": wording.choice_sentence(report),
         "extras": extras(report),
         "attacker": attacker_rows(report),
+        "chain": shown_stages(report, medium.removals),
+        "left": what_is_left(report),
         "skipped": skipped(report, len(findings)),
         "bands": bands,
         "bands_thinned": thinned,
@@ -212,6 +217,7 @@ def _has(section: str, report: AuditReport, charts: Mapping[str, list[Figure]], 
         "probes": report.probes,
         "attribution": report.attribution,
         "worth": report.worth,
+        "stages": report.stages,
         "bands": report.figures.bands,
         "instrument": report.positive_controls or report.calibration or report.index,
         "appendix": report.instrument,

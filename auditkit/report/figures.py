@@ -11,7 +11,7 @@ from auditkit.records import Estimate
 from auditkit.report.arm_charts import arm_charts
 from auditkit.report.arm_figures import shown_arm
 from auditkit.report.arm_panels import ArmPanel, arm_panels
-from auditkit.report.attribution_charts import removal_charts
+from auditkit.report.attribution_charts import forecast_charts, removal_charts
 from auditkit.report.base import (
     AuditReport,
     Calibration,
@@ -24,9 +24,12 @@ from auditkit.report.base import (
 from auditkit.report.panel_boxes import PanelBox, panel_boxes
 from auditkit.report.part import Part
 from auditkit.report.probe_charts import probe_charts
+from auditkit.report.removal import RemovalForecast
 from auditkit.report.rule_charts import prefix_chart, rule_charts
 from auditkit.report.score_charts import coverage_charts, histogram_charts, scatter_charts
 from auditkit.report.scored import BudgetForecast, Removal, ThresholdCurve
+from auditkit.report.stage_attribution import StageStep
+from auditkit.report.stage_charts import stage_charts
 from auditkit.report.svg import drawing, to_svg
 from auditkit.report.threshold_charts import threshold_charts
 from auditkit.report.worth import Worth
@@ -58,6 +61,8 @@ class ChartData(Part):
     forecasts: list[BudgetForecast]
     arms: list[ArmPanel] = []
     worth: Worth | None = None
+    stages: list[StageStep] = []
+    left: list[RemovalForecast] = []
 
 
 def draw_all(report: AuditReport) -> list[Chart]:
@@ -76,6 +81,8 @@ def draw_all(report: AuditReport) -> list[Chart]:
         removals=[removal.model_copy(update={"tags": []}) for removal in attribution.removals] if attribution else [],
         arms=arm_panels(report),
         worth=report.worth,
+        left=attribution.forecasts if attribution else [],
+        stages=report.stages.steps if report.stages else [],
     )
     return list(_drawn(data.model_dump_json()))
 
@@ -95,6 +102,8 @@ def _drawn(content: str) -> tuple[Chart, ...]:
             *prefix_chart(data.estimates),
             *probe_charts(data.probes),
             *removal_charts(data.removals),
+            *forecast_charts(data.left),
+            *stage_charts(data.stages),
             *arm_charts(data.arms),
             *worth_charts(data.worth),
         ]

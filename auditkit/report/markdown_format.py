@@ -16,6 +16,8 @@ from auditkit.report.definitions import title
 from auditkit.report.markdown_text import code, prose
 from auditkit.report.places import place_of
 from auditkit.report.safe_text import safe_line
+from auditkit.report.shown_removal import removal_sentences
+from auditkit.report.shown_stages import stage_sentences
 from auditkit.report.shown_waivers import waiver_lines
 from auditkit.report.shown_worth import HEADING, worth_sentences
 
@@ -41,7 +43,10 @@ def summary(report: AuditReport) -> str:
     """The whole summary, at most MOST_BYTES in UTF-8."""
     waivers = _list("Waivers", waiver_lines(report))
     worth = _list(HEADING, worth_sentences(report))
-    parts = [_head(report), _rules(report), waivers, _leaks(report), worth, _cautions(report), _settle(report)]
+    stages = _list("Training stages", stage_sentences(report))
+    left = _list("What removing would leave", removal_sentences(report))
+    found = [_head(report), _rules(report), waivers, _leaks(report), worth, stages, left]
+    parts = [*found, _cautions(report), _settle(report)]
     blocks = [*parts, _reproduce(report)]
     text = "\n\n".join(block for block in blocks if block) + "\n"
     if len(text.encode()) <= MOST_BYTES:

@@ -45,6 +45,7 @@ _WORDS = {
     "probes": "what the likelihoods say",
     "registration": "whether the policy was registered before the run",
     "run.embedding": "what it took to embed the texts",
+    "stages": "which training stage taught what leaked",
     "thresholds": "rates against the threshold",
     "worth": "what the leak is worth to whoever trains on it",
 }

@@ -21,6 +21,7 @@ from auditkit.report.base import (
 from auditkit.report.differences import Marked, differences
 from auditkit.report.scored import Attribution
 from auditkit.report.span_marks import finding_differences
+from auditkit.report.stage_attribution import StageAttribution
 
 CELLS = 40  # of a span bar; coarse on purpose: the lengths of words would let a guess be confirmed
 CELL_CHARACTERS = 8  # at least: of a short text, a finer bar would tell which letters a known generation has right
@@ -56,6 +57,7 @@ def redact(report: AuditReport) -> AuditReport:
     parts |= {
         "arms": [_redacted_arm(arm, report.redacted) for arm in report.arms],
         "probes": [_redacted_probe(probe) for probe in report.probes],
+        "stages": _coarse_stages(report.stages) if report.stages else None,
         "run": report.run.model_copy(update={"blind": ""}),  # it blinds the digests of the full reports
         "redacted": True,
     }
@@ -114,6 +116,19 @@ def _coarse_chart(chart: ProbeChart) -> ProbeChart:
         for one in chart.series
     ]
     return chart.model_copy(update={"series": series})
+
+
+def _coarse_stages(stages: StageAttribution) -> StageAttribution:
+    """What is said of one record, in few figures."""
+    records = [
+        one.model_copy(
+            update={
+                name: [None if v is None else _coarse(v) for v in getattr(one, name)] for name in ("rises", "excess")
+            }
+        )
+        for one in stages.records
+    ]
+    return stages.model_copy(update={"records": records})
 
 
 def _coarse(value: float) -> float:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from auditkit.records import View
 from auditkit.report.part import Part
+from auditkit.report.removal import RemovalForecast
 
 GroupKind = Literal["dataset", "owner", "licence", "tag"]
 
@@ -145,6 +146,7 @@ class Removal(Part):
     generations: int  # that reach the threshold and have their best match in the cluster
     risk_per_record: float  # share of all such generations of the dataset, divided by ``records``
     cumulative: float  # share taken away by this removal and all before it
+    extraction_probability: float | None = None  # of its likeliest record, to the letter; None where it was not read
 
 
 class Attribution(Part):
@@ -154,3 +156,4 @@ class Attribution(Part):
     groups_total: int = 0
     removals: list[Removal]
     removals_total: int  # ``removals`` is capped by the policy
+    forecasts: list[RemovalForecast] = []  # one a dataset: what would be left of the leak

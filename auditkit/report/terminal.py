@@ -18,6 +18,8 @@ from auditkit.report.base import AuditReport, BandExample, Finding, RuleResult
 from auditkit.report.definitions import title
 from auditkit.report.differences import Marked, differences
 from auditkit.report.safe_text import left_out, safe_line, safe_text
+from auditkit.report.shown_removal import removal_sentences
+from auditkit.report.shown_stages import stage_sentences
 from auditkit.report.shown_waivers import waiver_lines
 from auditkit.report.shown_worth import HEADING, worth_sentences
 from auditkit.report.span_marks import finding_differences, span_sentence
@@ -45,6 +47,8 @@ def render_screen(report: AuditReport, width: int, files: Sequence[Path] = ()) -
         parts.append(_indented(f"and {len(report.verdict.rules) - MOST_RULES} more rules, in the reports", "dim"))
     parts += render_arms(report, min(width, WIDEST))
     parts += _listed(HEADING, worth_sentences(report))
+    parts += _listed("Training stages", stage_sentences(report))
+    parts += _listed("What removing would leave", removal_sentences(report))
     parts += _listed("Cautions", [*report.policy.weaker_than_preset, *report.verdict.cautions])
     parts += _listed("Waivers", waiver_lines(report))
     parts += _listed("What would settle it", wording.what_would_settle(report))

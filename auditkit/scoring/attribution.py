@@ -100,8 +100,13 @@ def end_to_end(parts: Sequence[Leaks]) -> Leaks:
     )
 
 
-def removals(found: Leaks) -> Removals:
-    """The clusters of one dataset that any generation matched best, by risk per record, ties to the lowest record."""
+def removals(found: Leaks, chance: Floats | None = None) -> Removals:
+    """The clusters of one dataset that any generation matched best, by risk per record.
+
+    ``chance`` (records,): log10 of the probability that a generation is this record to the letter, where that was read,
+    -inf elsewhere. Of clusters with equal risk the one with the likeliest record comes first, then the lowest record: a
+    single generation may be chance, and a record that the model writes out with some probability is none.
+    """
     sizes = np.bincount(found.clusters)
     hit = found.clusters[found.record]
     generations = np.bincount(hit, minlength=len(sizes))
@@ -109,7 +114,9 @@ def removals(found: Leaks) -> Removals:
     clusters, first = np.unique(hit[nearest], return_index=True)
     record = found.record[nearest][first]
     risk = generations[clusters] / sizes[clusters] / max(1, len(hit))
-    order = np.lexsort((record, -risk))
+    likeliest = np.full(len(sizes), -np.inf)
+    np.maximum.at(likeliest, found.clusters, np.zeros(len(found.clusters)) if chance is None else chance)
+    order = np.lexsort((record, -likeliest[clusters], -risk))
     chosen = clusters[order]
     return Removals(
         cluster=chosen,

@@ -11,8 +11,10 @@ from auditkit.report.base import AuditReport
 from auditkit.report.document import PAPER, render
 from auditkit.report.html_format import HtmlFormat
 from auditkit.report.json_format import canonical, load
+from auditkit.report.markdown_format import summary
 from auditkit.report.pdf_format import PdfFormat
 from auditkit.report.redaction import redact
+from auditkit.report.removal import RemovalForecast, RemovalPoint
 from auditkit.report.scored import Attribution, GroupKind, LeakGroup, Removal
 from tests.report.builder import small_report
 from tests.report.hostile import HOSTILE
@@ -131,3 +133,24 @@ def test_it_is_the_same_after_a_turn_through_audit_json(tmp_path: Path) -> None:
     report: AuditReport = small_report(attribution=attribution())
     (tmp_path / "audit.json").write_bytes(canonical(report))
     assert load(tmp_path / "audit.json").attribution == report.attribution
+
+
+def forecast(dataset: str = "sft-support") -> RemovalForecast:
+    points = [
+        RemovalPoint(clusters=n, records=2 * n, coverage=0.15 - n / 400, low=0.12 - n / 400, high=0.18 - n / 400)
+        for n in range(0, 58, 3)
+    ]
+    return RemovalForecast(
+        dataset=dataset, clusters=380, clusters_leaked=57, controls=300, controls_leaked=3, listed=57, points=points
+    )
+
+
+def test_what_would_be_left_is_told_with_its_assumptions(tmp_path: Path) -> None:
+    found = attribution(forecasts=[forecast()])
+    for text in pages(tmp_path, found):
+        for words in ("What would be left of the leak", "Predicted coverage", "kept records leak as before", "onion"):
+            assert words in text, words
+        assert "Predicted coverage after removing the listed records" in text  # the figure
+    told = summary(small_report(attribution=found))
+    assert "without the first 27 clusters (54 records) of the removal list" in told
+    assert "What would be left" not in "".join(pages(tmp_path, attribution()))
