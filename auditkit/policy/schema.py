@@ -376,16 +376,17 @@ class Policy(Section):
 
     @model_validator(mode="after")
     def _hide_secrets(self) -> Self:
-        judge = self.worth and self.worth.filter.judge
-        declared = (
-            self.models.candidate,
-            self.models.base,
-            judge and judge.model,
-            *(c.model for c in self.checkpoints),
-        )
-        for backend in filter(None, declared):
+        for backend in self._declared_models():
             backend.hide(self.secret_variables)
         return self
+
+    def _declared_models(self) -> Iterator[ModelBackend]:
+        yield self.models.candidate
+        yield from (checkpoint.model for checkpoint in self.checkpoints)
+        if self.models.base:
+            yield self.models.base
+        if self.worth and self.worth.filter.judge:
+            yield self.worth.filter.judge.model
 
     @property
     def secret_variables(self) -> tuple[str, ...]:
