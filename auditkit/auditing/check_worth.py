@@ -63,16 +63,20 @@ def check_worth_data(policy: Policy, datasets: Sequence[PreparedDataset]) -> Non
         return
     read_all_tasks(policy, section, datasets)
     for data in datasets:
-        if data.name != valued_dataset(policy, section):
-            continue
-        for side in (data.members, data.controls):
-            if not of_records(side.records, section.recipe):
-                needed = "an answer" if section.recipe.method == "sft" else "a final answer that can be read"
-                what = (
-                    f"`worth`: no {side.split} of {data.name} has {needed}, so {section.recipe.method} learns nothing"
-                )
-                hint = "value a dataset of questions with answers: worth: {dataset: ...}"
-                raise PolicyError([Problem(policy.source.file, policy.line_of("worth") or None, what, hint)])
+        if data.name == valued_dataset(policy, section):
+            problems = list(_untaught(policy, section.recipe, data))
+            if problems:
+                raise PolicyError(problems)
+
+
+def _untaught(policy: Policy, recipe: WorthRecipe, data: PreparedDataset) -> Iterator[Problem]:
+    """The sides of the dataset that nothing can be learned from."""
+    needed = "an answer" if recipe.method == "sft" else "a final answer that can be read"
+    for side in (data.members, data.controls):
+        if not of_records(side.records, recipe):
+            what = f"`worth`: no {side.split} of {data.name} has {needed}, so {recipe.method} learns nothing"
+            hint = "value a dataset of questions with answers: worth: {dataset: ...}"
+            yield Problem(policy.source.file, policy.line_of("worth") or None, what, hint)
 
 
 def few_controls(policy: Policy, datasets: Sequence[PreparedDataset]) -> str:
