@@ -17,7 +17,7 @@ from auditkit.report.worth import ArmResult, WorthArmName, WorthTask
 TASK = {"name": "sums", "path": "tasks.jsonl"}
 KEYS: list[tuple[WorthArmName, int, float | None]] = [
     ("base", 0, None),
-    *[(arm, seed, None) for seed in range(3) for arm in ("originals", "controls")],  # type: ignore[list-item]
+    *[(arm, seed, None) for seed in range(3) for arm in ("originals", "controls")],
     *[("extractions", seed, 1.0) for seed in range(3)],
 ]
 RIGHT = {"base": 5, "originals": 85, "controls": 70, "extractions": 65}  # of 100 questions
@@ -51,7 +51,8 @@ def scores(**changes: Any) -> list[ArmScores]:
 
 def answers(arm: str, seed: int) -> dict[str, list[float | None]]:
     right = RIGHT[arm] + seed
-    return {"sums": [1.0] * right + [0.0] * (100 - right)}
+    given: list[float | None] = [*[1.0] * right, *[0.0] * (100 - right)]
+    return {"sums": given}
 
 
 def one_task(section: dict[str, Any], found: list[ArmScores], *usable: int) -> WorthTask:
