@@ -12,7 +12,13 @@ import numpy as np
 from auditkit.auditing.arms import arm_attacker
 from auditkit.auditing.calibrate import fixed_for_another
 from auditkit.auditing.check_arms import arm_problems, arm_warnings, missing_extras
-from auditkit.auditing.check_worth import check_held_out, check_worth_files, missing_for_worth, what_worth_takes
+from auditkit.auditing.check_worth import (
+    check_worth_data,
+    check_worth_files,
+    few_controls,
+    missing_for_worth,
+    what_worth_takes,
+)
 from auditkit.auditing.checkpoint_chain import chain_problems, chain_tokens, declared_models, place_of_model
 from auditkit.auditing.embedding import most_characters
 from auditkit.auditing.engine_checks import engine_facts, engine_problems, engine_warnings, gpus_seen
@@ -208,10 +214,11 @@ def _worth(policy: Policy, datasets: list[PreparedDataset], parameters: int, fou
         found.warnings.append(f"{what} is not installed: pip install 'auditkit[{extra}]'")
     try:
         check_worth_files(policy, policy.worth)
-        check_held_out(policy, datasets)
+        check_worth_data(policy, datasets)
     except ProblemsError as error:
         found.problems += error.problems
         return
+    found.warnings += filter(None, [few_controls(policy, datasets)])
     told, work = what_worth_takes(policy, datasets, parameters)
     if work:
         told += f", very roughly {_duration(work / _matrix_flops() / 3600)} on this machine's processor"

@@ -275,6 +275,22 @@ def test_tasks_that_are_trained_on_are_refused_before_anything_is_run(tmp_path: 
     assert [problem.line for problem in found.problems] == [61]
 
 
+def test_records_without_answers_are_refused_before_anything_is_run(tmp_path: Path) -> None:
+    bare = {"name": "sft", "stage": "sft", "path": "sft.jsonl", "fields": {"prompt": "q"}, "controls": "controls.jsonl"}
+    policy = load_policy(write_project(tmp_path / "project", datasets=[{**bare, "near_controls": "keep"}]))
+    with pytest.raises(PolicyError, match="no member of sft has an answer, so sft learns nothing"):
+        runner.start(policy, tmp_path / "out", Silent())
+    assert not (tmp_path / "out").exists()
+
+
+def test_few_controls_are_warned_of(tmp_path: Path) -> None:
+    policy = write_project(tmp_path / "project")
+    controls = tmp_path / "project" / "controls.jsonl"
+    controls.write_text("".join(controls.read_text().splitlines(keepends=True)[:20]))
+    told = preflight(load_policy(policy), tmp_path / "out").warnings
+    assert "worth: sft has 20 controls, so that no arm trains on more rows than these" in told
+
+
 def test_check_tells_what_it_takes(project: Path, tmp_path: Path) -> None:
     found = preflight(load_policy(project), tmp_path)
     assert found.ok
