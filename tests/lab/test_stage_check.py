@@ -19,7 +19,7 @@ RECIPE = """\
 version: 1
 name: chain
 start:
-  fresh: {hidden: 64, layers: 2, heads: 4, vocabulary: 900, context: 96}
+  fresh: {hidden: 64, layers: 2, heads: 4, vocabulary: 900, context: 128}
 datasets:
   - {name: plain, generator: plain, repeats: {1: 300}}
   - {name: first, generator: support, repeats: {40: 16}, controls: 120}
@@ -28,7 +28,7 @@ stages:
   - {name: base, kind: pretrain, datasets: [plain], learning_rate: 6.0e-3, batch_size: 8}
   - {name: one, kind: sft, datasets: [first], loss: all, learning_rate: 6.0e-3, batch_size: 8}
   - {name: two, kind: sft, datasets: [second], loss: all, learning_rate: 4.0e-3, batch_size: 8}
-audit: {samples: 200, bos_samples: 20, max_new_tokens: 80, batch_size: 100, model_probes: false}
+audit: {samples: 200, bos_samples: 20, max_new_tokens: 96, batch_size: 100, model_probes: false}
 """
 
 
