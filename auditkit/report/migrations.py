@@ -45,7 +45,6 @@ _WORDS = {
     "probes": "what the likelihoods say",
     "registration": "whether the policy was registered before the run",
     "run.embedding": "what it took to embed the texts",
-    "stages": "which training stage taught what leaked",
     "thresholds": "rates against the threshold",
     "worth": "what the leak is worth to whoever trains on it",
 }
@@ -57,6 +56,7 @@ _UNTOLD = frozenset(
         *("migration", "redacted", "run.blind", "policy.file", "datasets.folder", "verdict.rules.line"),
         *("waivers", "waiver_file", "verdict.rules.waivers", "findings.waived"),  # nothing could be waived then
         *("signature.timestamp_host", "rendered_again"),
+        *("stages", "attribution.forecasts", "attribution.removals.extraction_probability"),  # nobody asked for them
     }
 )
 

@@ -99,7 +99,7 @@ def _sentences(found: StageAttribution) -> Iterator[str]:
         counts[step.checkpoint] += step.named
     told = ", ".join(f"{count:,} at {name}" for name, count in counts.items() if count)
     unclear = f"; of {leaked - named:,} it is unclear" if leaked > named else ""
-    yield f"Of {leaked:,} leaked records, the likelihoods say that {told or 'none can be told'} were learnt{unclear}."
+    yield f"Of {leaked:,} leaked records, the likelihoods name the stage: {told or 'of none'}{unclear}."
     declared = [one for one in found.datasets if one.agree is not None]
     if total := sum(one.named for one in declared):
         agreed = sum(one.agree or 0 for one in declared)

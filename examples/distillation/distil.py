@@ -17,8 +17,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 QUICKSTART = HERE.parent / "quickstart"
 sys.path.insert(0, str(QUICKSTART))
-CONVERSATIONS, BATCH, SEED = 1600, 400, 23
-EPOCHS, PLAIN, RATE = 12, 400, 3e-3
+CONVERSATIONS, BATCH, SEED = 1200, 400, 23
+EPOCHS, PLAIN, RATE = 4, 200, 3e-3
 LIKE_A_RECORD = 0.5  # Levenshtein similarity
 
 

@@ -18,7 +18,7 @@ def _step(seed: int, taught: float = 0.0, general: float = 0.3, rows: slice = sl
     lengths = [rng.integers(10, 120, count).astype(float) for count in (MEMBERS, CONTROLS)]
     rises = [general + 0.01 * length + rng.normal(0, noise, len(length)) for length in lengths]
     rises[0][rows] += taught
-    found = excess_over_controls([Rises(*rises)], *lengths)
+    found = excess_over_controls([Rises(rises[0], rises[1])], *lengths)
     assert found is not None
     return found
 
@@ -100,8 +100,8 @@ def test_what_was_unlikely_before_rises_more_and_that_names_no_step() -> None:
     after = [rng.normal(-2, 0.1, 400) for _ in range(2)]
     after[0][:100] += 0.6
     rises = [b - a for a, b in zip(before, after, strict=True)]
-    plain = excess_over_controls([Rises(*rises)], *lengths)
-    found = excess_over_controls([Rises(*rises, before=(before[0], before[1]))], *lengths)
+    plain = excess_over_controls([Rises(rises[0], rises[1])], *lengths)
+    found = excess_over_controls([Rises(rises[0], rises[1], before=(before[0], before[1]))], *lengths)
     assert plain is not None and found is not None
     assert np.mean(plain.risen[:100]) < 0.5 and np.mean(found.risen[:100]) > 0.95
     assert np.mean(found.risen[100:]) < 0.04
@@ -118,7 +118,7 @@ def test_of_records_like_the_controls_few_have_a_small_p(seed: int, controls: in
     rng = np.random.default_rng(seed)
     lengths = [rng.integers(5, 60, count).astype(float) for count in (400, controls)]
     rises = [0.02 * length + rng.gamma(2.0, 0.2, len(length)) for length in lengths]
-    found = excess_over_controls([Rises(*rises)], *lengths)
+    found = excess_over_controls([Rises(rises[0], rises[1])], *lengths)
     assert found is not None
     assert found.p.min() >= 1 / (controls + 1) and found.p.max() <= 1
     assert np.mean(found.risen) < 0.07
