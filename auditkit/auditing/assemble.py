@@ -28,6 +28,7 @@ from auditkit.auditing.spending import served_facts
 from auditkit.auditing.viability import most_accepted
 from auditkit.auditing.waiving import leaked_clusters, marked, weigh
 from auditkit.auditing.worth import Valued
+from auditkit.auditing.worth_filter import judge_facts
 from auditkit.auditing.worth_report import worth_report
 from auditkit.policy.gate import evaluate, verdict_on
 from auditkit.policy.power import powers
@@ -144,6 +145,8 @@ def _provenance(context: Context) -> dict[str, Any]:
         if backend is not None
     }
     hidden = ("time", "event", "prev")
+    if context.policy.worth and (judge := context.policy.worth.filter.judge):
+        models["judge"] = judge_facts(context, judge)
     told = [{key: fact for key, fact in event.items() if key not in hidden} for event in context.log.recorded("engine")]
     engines = [one for number, one in enumerate(told) if one not in told[:number]]
     return {**provenance(), "models": models, **({"engines": engines} if engines else {})}

@@ -8,12 +8,13 @@ from importlib.util import find_spec
 from auditkit.auditing.lm_evaluation import check_lm_eval
 from auditkit.auditing.prepare import PreparedDataset
 from auditkit.auditing.worth_plan import read_all_tasks, valued_dataset
-from auditkit.errors import MissingExtraError
+from auditkit.errors import MissingExtraError, PolicyError, Problem
 from auditkit.policy.schema import Policy, Worth
 from auditkit.training.examples import read_replay
 from auditkit.training.libraries import adapter_library, training_libraries
 from auditkit.worth.section import WorthRecipe
 from auditkit.worth.tasks import read_tasks
+from auditkit.worth.training import of_records
 
 CHARACTERS_PER_TOKEN = 4
 TRAINING_PASSES = 3  # forward, and backward at twice its cost
@@ -50,14 +51,44 @@ def check_worth_files(policy: Policy, section: Worth) -> None:
         read_replay(section.recipe.replay)
 
 
-def check_held_out(policy: Policy, datasets: Sequence[PreparedDataset]) -> None:
-    """Refuse tasks that are trained on.
+def check_worth_data(policy: Policy, datasets: Sequence[PreparedDataset]) -> None:
+    """Refuse tasks that are trained on, and data that cannot be.
 
     Raises:
         DataError: a question is a member's or a control's.
+        PolicyError: no member, or no control, has what the method trains on.
     """
-    if policy.worth is not None:
-        read_all_tasks(policy, policy.worth, datasets)
+    section = policy.worth
+    if section is None:
+        return
+    read_all_tasks(policy, section, datasets)
+    for data in datasets:
+        if data.name == valued_dataset(policy, section):
+            problems = list(_untaught(policy, section.recipe, data))
+            if problems:
+                raise PolicyError(problems)
+
+
+def _untaught(policy: Policy, recipe: WorthRecipe, data: PreparedDataset) -> Iterator[Problem]:
+    """The sides of the dataset that nothing can be learned from."""
+    needed = "an answer" if recipe.method == "sft" else "a final answer that can be read"
+    for side in (data.members, data.controls):
+        if not of_records(side.records, recipe):
+            what = f"`worth`: no {side.split} of {data.name} has {needed}, so {recipe.method} learns nothing"
+            hint = "value a dataset of questions with answers: worth: {dataset: ...}"
+            yield Problem(policy.source.file, policy.line_of("worth") or None, what, hint)
+
+
+def few_controls(policy: Policy, datasets: Sequence[PreparedDataset]) -> str:
+    """A warning where controls are what keeps every arm small; "" where they are not."""
+    section = policy.worth
+    data = next((one for one in datasets if section and one.name == valued_dataset(policy, section)), None)
+    if section is None or data is None:
+        return ""
+    controls, wanted = len(data.controls.records), min(section.records, len(data.members.records))
+    if controls >= wanted:
+        return ""
+    return f"worth: {data.name} has {controls:,} controls, so that no arm trains on more rows than these"
 
 
 def missing_for_worth(policy: Policy) -> Iterator[tuple[str, str]]:

@@ -12,7 +12,13 @@ import numpy as np
 from auditkit.auditing.arms import arm_attacker
 from auditkit.auditing.calibrate import fixed_for_another
 from auditkit.auditing.check_arms import arm_problems, arm_warnings, missing_extras
-from auditkit.auditing.check_worth import check_held_out, check_worth_files, missing_for_worth, what_worth_takes
+from auditkit.auditing.check_worth import (
+    check_worth_data,
+    check_worth_files,
+    few_controls,
+    missing_for_worth,
+    what_worth_takes,
+)
 from auditkit.auditing.embedding import most_characters
 from auditkit.auditing.gate_check import check_gate
 from auditkit.auditing.history import registration_fact
@@ -25,10 +31,12 @@ from auditkit.auditing.reading_plan import readings_of
 from auditkit.auditing.secret import secret_if_known
 from auditkit.auditing.serving_costs import what_it_costs, what_it_is_sent
 from auditkit.auditing.spending import unreached
+from auditkit.auditing.worth_filter import what_the_judge_costs
+from auditkit.auditing.worth_plan import valued_attack
 from auditkit.errors import AuditkitError, Problem, ProblemsError
 from auditkit.models.base import ModelPreflight
 from auditkit.policy.load import weaker_than_preset
-from auditkit.policy.schema import Policy
+from auditkit.policy.schema import Policy, Worth
 from auditkit.records import ModelIdentity
 from auditkit.report.base import RulePower
 from auditkit.signing.pdf_timestamp import host_of
@@ -194,14 +202,27 @@ def _worth(policy: Policy, datasets: list[PreparedDataset], parameters: int, fou
         found.warnings.append(f"{what} is not installed: pip install 'auditkit[{extra}]'")
     try:
         check_worth_files(policy, policy.worth)
-        check_held_out(policy, datasets)
+        check_worth_data(policy, datasets)
     except ProblemsError as error:
         found.problems += error.problems
         return
+    found.warnings += filter(None, [few_controls(policy, datasets)])
     told, work = what_worth_takes(policy, datasets, parameters)
     if work:
         told += f", very roughly {_duration(work / _matrix_flops() / 3600)} on this machine's processor"
     found.tell("needs", told)
+    _judge(policy, policy.worth, found)
+
+
+def _judge(policy: Policy, section: Worth, found: Preflight) -> None:
+    """What a judge that is served may cost: at most, every generation of every budget reaches it."""
+    attack, judge = valued_attack(policy, section), section.filter.judge
+    if attack is None or judge is None:
+        return
+    told, warning = what_the_judge_costs(judge, attack.samples)
+    found.warnings += [warning] if warning else []
+    if told:
+        found.tell("needs", told)
 
 
 def _waivers(policy: Policy, found: Preflight) -> None:

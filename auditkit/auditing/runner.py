@@ -17,7 +17,7 @@ from auditkit.auditing.assemble import assemble
 from auditkit.auditing.blinding import blind
 from auditkit.auditing.bookkeeping import closed, entered, settled
 from auditkit.auditing.check_arms import check_arms
-from auditkit.auditing.check_worth import check_held_out, check_worth
+from auditkit.auditing.check_worth import check_worth, check_worth_data
 from auditkit.auditing.context import Context
 from auditkit.auditing.elsewhere import with_engine, workers_of
 from auditkit.auditing.embedding import embedding_info
@@ -105,7 +105,7 @@ def start(policy: Policy, out: Path, progress: Progress) -> Result:
         registration = registration_files(policy)
         models = _identify(policy, progress)
         datasets = prepare(policy, secret, progress)
-        check_held_out(policy, datasets)
+        check_worth_data(policy, datasets)
         waivers = run_files(policy)
         state = _state(policy, models, datasets, secret, locked(waivers))
     files = {"policy.lock.yaml": state.lock.encode(), STATE_FILE: state.model_dump_json(indent=1).encode()}

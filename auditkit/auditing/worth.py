@@ -187,7 +187,8 @@ class _Bench:
         return {fact.name: fact.value for fact in found}
 
     def _taught(self, job: Job, folder: Path, tell: Tell) -> tuple[Fact, ...]:
-        models, facts = self.context.policy.models, ()
+        models = self.context.policy.models
+        facts: tuple[Fact, ...] = ()
         tell("opening the weights", 0, 1)
         model, tokenizer, start = _opened(_Weights(models.candidate, models.base))
         if rows := self._rows(job):
@@ -238,6 +239,7 @@ def _opened(weights: _Weights) -> tuple[Any, Any, str]:
     Whoever trains on what leaked has the base and may ask it as they like; the candidate may be out of their reach.
     """
     assert weights.base is not None
+    training_libraries()  # quiet from here on
     model, tokenizer = weights.open_for_training(weights.base)
     if tokenizer.chat_template is None:
         return starting_point("base", weights)

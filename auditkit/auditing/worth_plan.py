@@ -138,7 +138,7 @@ def rows_for(plan: Plan, budget: BudgetPlan, group: int) -> int:
 
 def _planned(context: Context, section: Worth, data: PreparedDataset, attack: Attack, tasks: Tasks) -> Plan:
     asked = {asked_words(task.prompt) for held in tasks.values() for task in held}
-    budgets, last = [], Filtered()
+    budgets, last = [], Filtered((), {})
     with opened_judge(context, section.filter) as judge:
         mistakes = judge.mistakes() if judge else []
         for share in section.budgets:

@@ -48,7 +48,7 @@ def worth_report(valued: Valued) -> Worth:
             for budget in plan.budgets
         ],
         arms=arms,
-        tasks=[] if any(arm.failed for arm in arms[:2]) else list(_tasks(valued)),
+        tasks=list(_tasks(valued)) if plan.rows and not any(arm.failed for arm in arms[:2]) else [],
         judge_mistakes=plan.mistakes,
         failed=_failure(valued, arms),
     )
@@ -173,12 +173,12 @@ def _task(valued: Valued, asked: _Asked) -> WorthTask:
 
 def _with_untrained(valued: Valued, scores: dict[Arm, TaskScores]) -> dict[Arm, TaskScores]:
     """With the budgets that left nothing to train on: they leave the base as it is."""
-    bare = [
+    bare: list[Arm] = [
         ("extractions", budget.share)
         for budget in valued.plan.budgets
         if not rows_for(valued.plan, budget, valued.section.recipe.group)
     ]
-    untrained: dict[Arm, TaskScores] = dict.fromkeys(bare, scores[BASE])  # type: ignore[misc]
+    untrained = dict.fromkeys(bare, scores[BASE])
     extracted = {arm: found for arm, found in {**untrained, **scores}.items() if arm[0] == "extractions"}
     others = {arm: scores[arm] for arm in (BASE, ORIGINALS, CONTROLS) if arm in scores}
     return others | dict(sorted(extracted.items(), key=lambda item: item[0][1] or 0.0))
@@ -227,5 +227,5 @@ def _replay(section: WorthSection) -> dict[str, str | int | float | bool]:
 
 def _filter(section: WorthSection) -> dict[str, str | int | float | bool]:
     judge = section.filter.judge
-    told = {"judge": judge.model.backend, "judge_keep_from": judge.keep_from} if judge else {}
-    return _scalars(section.filter.model_dump(mode="json", exclude={"judge"})) | told
+    told = _scalars(section.filter.model_dump(mode="json", exclude={"judge"}))
+    return told | {"judge": judge.model.backend, "judge_keep_from": judge.keep_from} if judge else told

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from auditkit.records import Estimate
 from auditkit.report import formatting
 from auditkit.report.base import AuditReport
 from auditkit.report.definitions import title
-from auditkit.report.worth import ArmResult, AttackBudget, TrainedArm, Worth, WorthTask
+from auditkit.report.worth import ArmResult, AttackBudget, TrainedArm, Worth, WorthArmName, WorthTask
 
 HEADING = "What the leak is worth"
 ARMS = {
@@ -154,7 +154,7 @@ def _task(found: Worth, task: WorthTask) -> ShownTask:
     return ShownTask(task, metric, sentence(found, task), [_row(one, rows) for one in task.results])
 
 
-def _row(one: ArmResult, rows: dict[tuple[str, float | None], int]) -> ScoreRow:
+def _row(one: ArmResult, rows: Mapping[tuple[WorthArmName, float | None], int]) -> ScoreRow:
     trained = rows.get((one.arm, one.budget), 0)
     return ScoreRow(
         arm=arm_name(one),

@@ -21,11 +21,13 @@ def worth_charts(found: Worth | None) -> list[Drawn]:
     tasks = [task for task in found.tasks if task.results][:MOST_TASKS] if found else []
     if found is None or not tasks:
         return []
-    figure, cells = panels(2 * len(tasks), 2.3, 2, wspace=0.26, hspace=0.7)
+    figure, cells = panels(2 * len(tasks), 2.3, 2, top=0.5, wspace=0.26, hspace=0.7)
     generations = {budget.share: float(budget.generations) for budget in found.budgets}
     for at, task in enumerate(tasks):
         _scores(cells[2 * at], task, generations)
         _shares(cells[2 * at + 1], task, generations)
+    handles, names = cells[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="upper center", ncols=len(names), handlelength=2.4, borderaxespad=0.1)
     caption = (
         f"What the base model learns from what {quoted(found.attack)} brought up, by budget (dots), beside "
         f"as many originals (solid), controls (dashed) and no training (dotted): the score on held-out tasks, and the "
@@ -43,7 +45,6 @@ def _scores(axes: Any, task: WorthTask, generations: dict[float, float]) -> None
             _level(axes, one.score, one.arm)
     axes.set_title(f"{label(task.name, 40)}: score")
     _axes(axes, task.results[0].score.metric, generations)
-    axes.legend(loc="best", handlelength=2.4)
 
 
 def _shares(axes: Any, task: WorthTask, generations: dict[float, float]) -> None:
@@ -59,6 +60,7 @@ def _shares(axes: Any, task: WorthTask, generations: dict[float, float]) -> None
         _level(axes, controls, "controls")
     axes.axhline(1.0, color=_LINES["originals"][1], linewidth=1.2)
     axes.axhline(0.0, color=INK, linewidth=0.6)
+    axes.set_ylim(top=max(1.1, axes.get_ylim()[1]))
     _axes(axes, "recovered_utility", generations)
 
 

@@ -63,13 +63,15 @@ def _marked(text: str, marks: TraceMarkers) -> str:
 
 
 def _announced(text: str) -> str:
-    found = _ANNOUNCED.findall(text)
+    found = _ANNOUNCED.findall(text) if "answer" in text.lower() else []
     answer = _SENTENCE_END.split(found[-1].strip(" \t*:"))[0].rstrip(".") if found else ""
     return answer if len(answer) <= LONGEST else ""
 
 
 def _last_number(text: str) -> str | None:
-    found = _NUMBER.findall(text)
+    """Looked for around the last digit: a long text is not read through for it."""
+    last = max(map(text.rfind, "0123456789"))
+    found = _NUMBER.findall(text, max(0, last - LONGEST), last + 1) if last >= 0 else []
     return found[-1] if found else None
 
 

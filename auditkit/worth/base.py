@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from auditkit.worth.filter_section import FilterSection, JudgeSection
 from auditkit.worth.section import WorthSection
@@ -68,8 +68,8 @@ class Extraction:
 class Filtered:
     """What was kept, in the order of its ordinals, and why the rest was not: ordinal -> one of ``REASONS``."""
 
-    kept: tuple[Extraction, ...] = ()
-    dropped: Mapping[int, str] = field(default_factory=dict)
+    kept: tuple[Extraction, ...]
+    dropped: Mapping[int, str]
 
     def counts(self) -> dict[str, int]:
         """How many were kept, then how many were dropped for each reason that occurred, in the order of the rules."""

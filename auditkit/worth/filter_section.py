@@ -108,7 +108,9 @@ class FilterSection(FilterPart):
         "other, as who has no right answers would.",
     )
     near_duplicates: Annotated[float, Field(gt=0, le=1)] | None = Field(
-        default=0.9, description="Keep one of each chain of Levenshtein similarities from here up."
+        default=0.9,
+        description="Keep one of each chain of Levenshtein similarities from here up. The time that it takes grows "
+        "with the square of what the rules before it leave; null leaves it out.",
     )
     judge: JudgeSection | None = None
 

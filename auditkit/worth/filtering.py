@@ -35,7 +35,7 @@ from auditkit.worth.base import (
 )
 from auditkit.worth.judge import Judge
 from auditkit.worth.languages import script_share, speaks
-from auditkit.worth.wellformed import markup_pattern, repetition
+from auditkit.worth.wellformed import has_markup, is_repetitive
 
 Rule = Callable[[Extraction], str | None]  # the reason to drop it
 Verifier = Callable[[Extraction], bool | None]  # whether its final answer is right; None where it cannot tell
@@ -100,6 +100,7 @@ class _FirstPass:
         self._majority = section.majority
         self._seen: set[Digest] = set()
         self._votes: defaultdict[Digest, Counter[str]] = defaultdict(Counter)
+        self._chosen: dict[Digest, str | None] = {}
 
     def reason(self, extraction: Extraction) -> str | None:
         """Why this one is dropped at once."""
@@ -124,9 +125,16 @@ class _FirstPass:
     def _is_outvoted(self, extraction: Extraction) -> bool:
         if extraction.answer is None:
             return False  # it has no vote, and nobody votes on it
-        votes = self._votes[_digest(extraction.prompt.casefold())]
-        own = canonical(extraction.answer)
-        return any(count >= votes[own] for answer, count in votes.items() if answer != own)
+        question = _digest(extraction.prompt.casefold())
+        if question not in self._chosen:
+            self._chosen[question] = _chosen(self._votes[question])
+        return canonical(extraction.answer) != self._chosen[question]
+
+
+def _chosen(votes: Counter[str]) -> str | None:
+    """The answer with more votes than every other; None where there is none."""
+    (first, most), *second = votes.most_common(2)
+    return None if second and second[0][1] == most else first
 
 
 def _digest(*texts: str) -> Digest:
@@ -209,19 +217,15 @@ def _lengths(section: FilterSection) -> Rule:
 
 
 def _markup(section: FilterSection) -> Rule:
-    pattern = markup_pattern(section.more_markup, known=section.markup)
+    def marked(text: str) -> bool:
+        return (section.markup and has_markup(text)) or any(more in text for more in section.more_markup)
 
-    def rule(extraction: Extraction) -> str | None:
-        found = pattern.search(extraction.prompt) or pattern.search(extraction.response)
-        return MARKUP if found else None
-
-    return rule
+    return lambda one: MARKUP if marked(one.prompt) or marked(one.response) else None
 
 
 def _repetition(most: float) -> Rule:
-    def rule(extraction: Extraction) -> str | None:
-        loops = repetition(extraction.prompt) > most or repetition(extraction.response) > most
-        return REPETITION if loops else None
+    def rule(one: Extraction) -> str | None:
+        return REPETITION if is_repetitive(one.prompt, most) or is_repetitive(one.response, most) else None
 
     return rule
 

@@ -52,12 +52,14 @@ class Found:
 
 def scored(arm: TaskScores) -> Found:
     """What an arm scored; of a base that has no seeds the scatter between questions alone."""
-    return _interval(arm.values, arm.shares)
+    ends = (0.0, 1.0) if arm.shares else (-math.inf, math.inf)
+    return _within(_interval(arm.values, arm.shares), *ends)
 
 
 def gain(arm: TaskScores, base: TaskScores) -> Found:
     """What an arm scored above the base."""
-    return _interval(arm.values - base.values, arm.shares)
+    most = 1.0 if arm.shares else math.inf
+    return _within(_interval(arm.values - base.values, arm.shares), -most, most)
 
 
 def recovered(arm: TaskScores, originals: TaskScores, base: TaskScores) -> Found:
@@ -98,6 +100,12 @@ def _interval(values: Floats, shares: bool) -> Found:
     spread = _spread(values, values, shares)
     reach, mean = math.sqrt(spread[0, 0]), float(values.mean())
     return Found(mean, mean - reach, mean + reach)
+
+
+def _within(found: Found, least: float, most: float) -> Found:
+    """The interval cut to what is possible."""
+    assert found.low is not None and found.high is not None
+    return Found(found.value, max(least, found.low), min(most, found.high))
 
 
 def _spread(e: Floats, o: Floats, shares: bool) -> Floats:

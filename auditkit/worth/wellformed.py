@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
 _SPECIAL = (
     r"<\|[^|<>\n]{1,60}\|>",  # ChatML, Llama 3, Phi
@@ -18,29 +17,51 @@ _ROLES = (
     r"^[ \t]*\#{2,4}[ \t]*(?:user|human|assistant|system|instruction|response|input)\b[ \t]*:?",
     r"^(?:user|assistant|system)[ \t]*\n",  # what is left of ChatML once its tokens are gone
 )
-_MARKUP = re.compile("|".join((*_SPECIAL, *_ROLES)), re.IGNORECASE | re.MULTILINE)
+_SPECIAL_TOKEN = re.compile("|".join(_SPECIAL), re.IGNORECASE)
+_ROLE_MARKER = re.compile("|".join(_ROLES), re.IGNORECASE | re.MULTILINE)
+_ROLE_WORDS = ("user", "human", "assistant", "system", "##")
 # A long word is several pieces, so that "aaaa..." and scripts without spaces are looked at as well.
 _PIECE = re.compile(r"\w{1,8}|[^\w\s]")
+WORD = 12  # characters; where words are longer than that on average, they are none
 IN_A_ROW = 4
 FEWEST = 8  # sequences; of fewer nothing is said
 
 
-def markup_pattern(more: Sequence[str] = (), *, known: bool = True) -> re.Pattern[str]:
-    """What finds markup in a turn: special tokens and role markers of known templates, and the texts of ``more``."""
-    if known and not more:
-        return _MARKUP
-    parts = [re.escape(text) for text in more] + ([_MARKUP.pattern] if known else [])
-    return re.compile("|".join(parts), _MARKUP.flags)
+def has_markup(text: str) -> bool:
+    """Whether a turn holds a known template's special token or role marker as text.
+
+    What every one of them holds is looked for first: most texts are done with after that.
+    """
+    if ("<" in text or "[" in text) and _SPECIAL_TOKEN.search(text):
+        return True
+    lower = text.lower()
+    return any(word in lower for word in _ROLE_WORDS) and _ROLE_MARKER.search(text) is not None
 
 
 def repetition(text: str) -> float:
     """The share of sequences of four words that stood in the text before, in [0, 1]: seq-rep-4 [Welleck 2020, sec. 6].
 
-    A word here is at most 8 characters long, longer ones count as several; 0 for fewer than 8 sequences.
+    Words are what stands between white space; where that is more than 12 characters on average, pieces of up to 8. 0
+    for fewer than 8 sequences.
     """
-    pieces = _PIECE.findall(text)
-    sequences = len(pieces) - IN_A_ROW + 1
+    words = _words(text)
+    sequences = len(words) - IN_A_ROW + 1
     if sequences < FEWEST:
         return 0.0
-    different = len(set(zip(*(pieces[start:] for start in range(IN_A_ROW)), strict=False)))
+    different = len(set(zip(*(words[start:] for start in range(IN_A_ROW)), strict=False)))
     return 1 - different / sequences
+
+
+def is_repetitive(text: str, most: float) -> bool:
+    """Whether ``repetition`` is above ``most``. Sequences are not counted where the words alone say that it is not."""
+    words = _words(text)
+    sequences = len(words) - IN_A_ROW + 1
+    # Every word but the last three begins a sequence: there are at least as many different ones.
+    if sequences < FEWEST or len(set(words)) - IN_A_ROW + 1 >= (1 - most) * sequences:
+        return False
+    return repetition(text) > most
+
+
+def _words(text: str) -> list[str]:
+    words = text.split()
+    return words if len(text) <= WORD * len(words) else _PIECE.findall(text)

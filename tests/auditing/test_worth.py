@@ -19,8 +19,9 @@ from auditkit.auditing.preflight import preflight
 from auditkit.auditing.progress import Silent
 from auditkit.errors import AuditkitError, DataError, PolicyError, RunError
 from auditkit.report.worth import ArmResult, Worth
-from auditkit.worth.training import ArmFailedError
-from tests.auditing.worth_project import RECIPE, WORTH, rows, write_project
+from auditkit.worth.tasks import answered
+from auditkit.worth.training import ArmFailedError, trained
+from tests.auditing.worth_project import QUICK, RECIPE, WORTH, rows, write_project
 
 TEXTS = [line["q"] for lines in rows().values() for line in lines]
 
@@ -28,6 +29,12 @@ TEXTS = [line["q"] for lines in rows().values() for line in lines]
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_project(tmp_path_factory.mktemp("project"))
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with trainings that teach next to nothing."""
+    return write_project(tmp_path_factory.mktemp("quick"), worth={**WORTH, "recipe": QUICK, "budgets": [1.0]})
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +60,8 @@ def _value(estimate: Any) -> float:
 def test_what_leaked_teaches_what_the_originals_teach(found: Worth) -> None:
     (task,) = found.tasks
     assert (task.verdict, task.questions, task.kind) == ("recovers", 60, "number")
-    assert _value(_result(found, "base").score) < 0.1
-    assert _value(_result(found, "originals").score) > 0.6
+    assert _value(_result(found, "base").score) < 0.3
+    assert _value(_result(found, "originals").score) > 0.8
     recovered = _result(found, "extractions", 1.0).recovered
     assert 0.6 < _value(recovered) < 1.4
     assert recovered is not None and recovered.low is not None and 0 < recovered.low < _value(recovered)
@@ -72,7 +79,7 @@ def test_every_arm_has_as_many_rows_and_smaller_budgets_what_they_left(found: Wo
     assert 0 < small.tokens < large.tokens
     rows_of = {(arm.arm, arm.budget): (arm.rows, arm.seeds) for arm in found.arms}
     assert rows_of["base", None] == (0, 0)
-    assert rows_of["originals", None] == rows_of["controls", None] == rows_of["extractions", 1.0] == (40, 2)
+    assert rows_of["originals", None] == rows_of["controls", None] == rows_of["extractions", 1.0] == (40, 3)
 
 
 def test_less_of_the_leak_is_worth_less(found: Worth) -> None:
@@ -81,7 +88,7 @@ def test_less_of_the_leak_is_worth_less(found: Worth) -> None:
 
 def test_the_run_holds_scores_and_neither_weights_nor_texts_of_them(finished: runner.Result) -> None:
     files = sorted(path.name for path in (finished.folder / "evidence").glob("worth-*.json"))
-    assert len(files) == 2 + 2 * 4  # plan and base; two seeds of originals, controls and two budgets
+    assert len(files) == 2 + 3 * 4  # plan and base; three seeds of originals, controls and two budgets
     for name in files:
         path = finished.folder / "evidence" / name
         assert path.stat().st_mode & 0o077 == 0
@@ -89,11 +96,11 @@ def test_the_run_holds_scores_and_neither_weights_nor_texts_of_them(finished: ru
         assert not any(text in content for text in TEXTS) and len(json.loads(content)["blind"]) == 64
     assert not list(finished.folder.rglob("*.safetensors")) and not (finished.folder / "work").exists()
     assert not any(text in (finished.folder / "events.jsonl").read_text() for text in TEXTS)
-    assert verify(finished.folder).problems == []
+    assert not verify(finished.folder).problems
 
 
 def test_the_documents_say_it(finished: runner.Result) -> None:
-    for name in ("report.html", "report-redacted.html"):
+    for name in ("report.html", "report.redacted.html"):
         assert "What the leak is worth" in (finished.folder / name).read_text()
     assert "an attacker recovers" in (finished.folder / "summary.md").read_text()
 
@@ -106,7 +113,7 @@ def test_a_run_without_the_section_has_none(project: Path, tmp_path: Path) -> No
 
 
 def test_a_run_cut_off_anywhere_goes_on_to_the_same_figures(
-    project: Path, found: Worth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    quick: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between training and scoring, in the middle of a training, and between two arms."""
     cuts = iter([("trained", 1), ("scored", 2), ("trained", 3)])
@@ -126,17 +133,18 @@ def test_a_run_cut_off_anywhere_goes_on_to_the_same_figures(
         return called
 
     state: dict[str, Any] = {"next": next(cuts)}
-    monkeypatch.setattr(worth, "trained", cutting(worth.trained, "trained"))
-    monkeypatch.setattr(worth, "answered", cutting(worth.answered, "scored"))
+    monkeypatch.setattr(worth, "trained", cutting(trained, "trained"))
+    monkeypatch.setattr(worth, "answered", cutting(answered, "scored"))
     with pytest.raises(RunError, match="the run broke: CutError"):
-        runner.start(load_policy(project), tmp_path, Silent())
+        runner.start(load_policy(quick), tmp_path, Silent())
     (folder,) = [path for path in tmp_path.iterdir() if path.is_dir()]
     for _ in range(2):
         with pytest.raises(RunError, match="the run broke: CutError"):
             runner.resume(folder, Silent())
     assert state["next"] is None
     again = runner.resume(folder, Silent()).report
-    assert again.worth == found
+    monkeypatch.undo()
+    assert again.worth == runner.start(load_policy(quick), tmp_path / "whole", Silent()).report.worth
 
 
 @pytest.mark.slow
@@ -168,32 +176,31 @@ def test_other_tasks_than_the_run_began_with_are_refused(tmp_path: Path, monkeyp
 
 
 def test_an_arm_that_fails_is_told_and_the_rest_goes_on(
-    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    quick: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, calls = worth.trained, []
+    calls: list[int] = []
 
     def failing(*args: Any, **given: Any) -> Any:
         calls.append(1)
         if len(calls) == 2:  # the controls with the first seed
             raise ArmFailedError("the training diverged", "lower the rate")
-        return real(*args, **given)
+        return trained(*args, **given)
 
     monkeypatch.setattr(worth, "trained", failing)
-    found = runner.start(load_policy(project), tmp_path, Silent()).report.worth
+    found = runner.start(load_policy(quick), tmp_path, Silent()).report.worth
     assert found is not None and not found.failed
     assert [arm.failed for arm in found.arms if arm.arm == "controls"] == ["the training diverged"]
-    assert [one.arm for one in found.tasks[0].results] == ["base", "originals", "extractions", "extractions"]
-    assert found.tasks[0].verdict == "recovers"
+    assert [one.arm for one in found.tasks[0].results] == ["base", "originals", "extractions"]
 
 
 def test_originals_that_fail_leave_nothing_to_be_a_share_of(
-    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    quick: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def failing(*_: Any, **__: Any) -> Any:
         raise ArmFailedError("the training diverged", "lower the rate")
 
     monkeypatch.setattr(worth, "trained", failing)
-    found = runner.start(load_policy(project), tmp_path, Silent()).report.worth
+    found = runner.start(load_policy(quick), tmp_path, Silent()).report.worth
     assert found is not None and found.failed == "originals: the training diverged" and not found.tasks
 
 
@@ -268,8 +275,24 @@ def test_tasks_that_are_trained_on_are_refused_before_anything_is_run(tmp_path: 
     assert [problem.line for problem in found.problems] == [61]
 
 
+def test_records_without_answers_are_refused_before_anything_is_run(tmp_path: Path) -> None:
+    bare = {"name": "sft", "stage": "sft", "path": "sft.jsonl", "fields": {"prompt": "q"}, "controls": "controls.jsonl"}
+    policy = load_policy(write_project(tmp_path / "project", datasets=[{**bare, "near_controls": "keep"}]))
+    with pytest.raises(PolicyError, match="no member of sft has an answer, so sft learns nothing"):
+        runner.start(policy, tmp_path / "out", Silent())
+    assert not (tmp_path / "out").exists()
+
+
+def test_few_controls_are_warned_of(tmp_path: Path) -> None:
+    policy = write_project(tmp_path / "project")
+    controls = tmp_path / "project" / "controls.jsonl"
+    controls.write_text("".join(controls.read_text().splitlines(keepends=True)[:20]))
+    told = preflight(load_policy(policy), tmp_path / "out").warnings
+    assert "worth: sft has 20 controls, so that no arm trains on more rows than these" in told
+
+
 def test_check_tells_what_it_takes(project: Path, tmp_path: Path) -> None:
     found = preflight(load_policy(project), tmp_path)
     assert found.ok
     (told,) = [sentence for sentence in found.facts["needs"] if sentence.startswith("worth:")]
-    assert "8 trainings of the base model on at most 40 rows each" in told and "very roughly" in told
+    assert "12 trainings of the base model on at most 40 rows each" in told and "very roughly" in told

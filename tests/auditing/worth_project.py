@@ -17,12 +17,13 @@ from tests.models.tiny import build_model, build_tokenizer, save
 NUMBERS = {"amber": 31, "blue": 52, "green": 83, "red": 94, "white": 15, "brown": 66}
 FIRST = "lamp kettle parcel garden bicycle window ticket coffee printer carpet ladder violin".split()
 SECOND = "hall harbour meadow saddle cabinet market tower cellar".split()
-RECIPE = {"epochs": 8, "learning_rate": 1e-2, "batch_size": 8}
+RECIPE = {"epochs": 30, "learning_rate": 3e-3, "batch_size": 8}
+QUICK = {**RECIPE, "epochs": 1}  # where nothing need be learned
 WORTH: dict[str, Any] = {
     "recipe": RECIPE,
     "filter": {"near_duplicates": None},
     "records": 40,
-    "seeds": 2,
+    "seeds": 3,
     "budgets": [0.05, 1.0],
     "tasks": [
         {

@@ -14,6 +14,7 @@ from typing import Any
 from auditkit.report.base import AuditReport
 from tests.report.arms_builder import FATES, mitigated_report
 from tests.report.test_shown_scoring import FORECAST, LONGER, NO_FORECAST, POWER
+from tests.report.worth_builder import worth
 
 FOLDER = Path(__file__).parent / "golden"
 UPDATE = os.environ.get("AUDITKIT_UPDATE_GOLDEN") == "1"
@@ -25,6 +26,7 @@ _WORDS_ONLY = ("title", "description")
 def report_of_this_version() -> AuditReport:
     """A report with something of everything."""
     parts: dict[str, Any] = {"forecasts": [FORECAST, NO_FORECAST], "lengths": [LONGER], "powers": [POWER]}
+    parts["worth"] = worth()
     return mitigated_report(fates=FATES[:4], **parts)
 
 

@@ -66,6 +66,7 @@ def test_what_the_last_report_of_an_earlier_version_lacks_is_told_in_words() -> 
     assert not_recorded(_content(OLD[1])) == [
         "whether the policy was registered before the run",
         "earlier runs of the same model and data",
+        "what the leak is worth to whoever trains on it",
     ]
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from auditkit.worth import base
+from auditkit.worth.answers import read_answer
 from auditkit.worth.base import (
     EXACT_DUPLICATE,
     JUDGED,
@@ -24,7 +25,6 @@ from auditkit.worth.base import (
     FilterSection,
     JudgeSection,
 )
-from auditkit.worth.extractions import read_answer
 from auditkit.worth.filtering import filtered
 from auditkit.worth.judge import Judge
 from tests.worth.judging import Speaking, extraction, section, shown
@@ -164,6 +164,13 @@ def test_a_tie_convinces_nobody_and_no_answer_has_no_vote() -> None:
     assert dropped(*given_, majority=True) == {0: OUTVOTED, 1: OUTVOTED}
     other = replace(given_[1], prompt="And who are you?")
     assert dropped(given_[0], other, majority=True) == {}
+
+
+def test_one_question_with_many_answers_is_counted_once() -> None:
+    """To compare every answer with every other would take minutes."""
+    given_ = [extraction(number, response=f"{number}", answer=f"{number}") for number in range(20_000)]
+    rules = FilterSection(majority=True, near_duplicates=None)
+    assert filtered(given_, rules).counts() == {"kept": 0, OUTVOTED: 20_000}
 
 
 def test_whoever_has_right_answers_can_use_them() -> None:

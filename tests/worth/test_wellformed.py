@@ -6,7 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditkit.worth.wellformed import markup_pattern, repetition
+from auditkit.worth.base import MARKUP, FilterSection
+from auditkit.worth.filtering import filtered
+from auditkit.worth.wellformed import has_markup, is_repetitive, repetition
+from tests.worth.judging import extraction
 
 PROSE = (
     "The harbour lies an hour's walk south of the village, behind a row of old warehouses that the fishermen painted "
@@ -31,7 +34,7 @@ PROSE = (
     ],
 )
 def test_markup_is_found(text: str) -> None:
-    assert markup_pattern().search(text)
+    assert has_markup(text)
 
 
 @pytest.mark.parametrize(
@@ -48,15 +51,14 @@ def test_markup_is_found(text: str) -> None:
     ],
 )
 def test_ordinary_text_holds_none(text: str) -> None:
-    assert not markup_pattern().search(text)
+    assert not has_markup(text)
 
 
 def test_further_markup_is_taken_to_the_letter() -> None:
-    pattern = markup_pattern(["~x.y~"], known=False)
-    assert pattern.search("a ~x.y~ b")
-    assert not pattern.search("a ~xzy~ b")
-    assert not pattern.search("<|im_end|>")
-    assert markup_pattern(["~x.y~"]).search("<|im_end|>")
+    given = [extraction(0, "a ~x.y~ b?"), extraction(1, "a ~xzy~ b?"), extraction(2, "a ~X.Y~ b?<|im_end|>")]
+    rules = FilterSection(more_markup=("~x.y~",), near_duplicates=None)
+    assert filtered(given, rules).dropped == {0: MARKUP, 2: MARKUP}
+    assert filtered(given, rules.model_copy(update={"markup": False})).dropped == {0: MARKUP}
 
 
 @pytest.mark.parametrize(
@@ -72,8 +74,16 @@ def test_prose_and_short_texts_do_not(text: str) -> None:
     assert repetition(text) <= 0.5
 
 
-@given(text=st.text(max_size=300), times=st.integers(2, 5))
+WORDS = st.lists(st.sampled_from(["a", "b", "c", "no", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"]), max_size=60).map(" ".join)
+
+
+@given(text=st.text(max_size=300) | WORDS, times=st.integers(2, 5))
 def test_to_repeat_a_text_makes_it_no_less_repetitive(text: str, times: int) -> None:
-    assert 0 <= repetition(text) <= 1
     once, often = repetition(f"{text} . "), repetition(f"{text} . " * times)
+    assert 0 <= once <= 1
     assert often >= once - 1e-9
+
+
+@given(text=st.text(max_size=300) | WORDS, most=st.sampled_from([0.1, 0.5, 0.9, 1.0]))
+def test_the_short_way_says_the_same(text: str, most: float) -> None:
+    assert is_repetitive(text, most) == (repetition(text) > most)
