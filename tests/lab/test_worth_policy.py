@@ -78,7 +78,7 @@ def test_a_recipe_without_the_section_is_refused(family: Path) -> None:
     [
         ("worth: {dataset: sums", "worth: {dataset: sumz", "sumz is no audited dataset of post-training"),
         ("worth: {dataset: sums", "worth: {dataset: support", "generator: maths or sums"),
-        ("repeats: {1: 600}, controls: 600", "repeats: {1: 600}", "sums needs controls"),
+        ("repeats: {1: 400}, controls: 520", "repeats: {1: 400}", "sums needs controls"),
         ("unrelated: support", "unrelated: pretraining", "pretraining is no audited dataset"),
         ("[0.1, 0.3, 1.0]", "[0.3, 0.1]", "in rising order"),
         ("seeds: 3", "seeds: 1", "greater than or equal to 2"),
