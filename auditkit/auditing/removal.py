@@ -37,9 +37,9 @@ class DatasetRemoval:
         """From what the attacks of a run reached of a dataset with a threshold, in its first view."""
         keys = [(attack.label, data.name, data.views[0]) for attack in context.policy.prefix_attacks]
         found = [scores.coverage[key] for key in keys]
-        members = np.sum([one.members.incidence for one in found], axis=0, dtype=np.int64)
+        members = np.stack([one.members.incidence for one in found]).sum(axis=0, dtype=np.int64)
         members[listed.cluster] = np.maximum(members[listed.cluster], listed.generations)
-        controls = np.sum([one.controls.incidence for one in found], axis=0, dtype=np.int64)
+        controls = np.stack([one.controls.incidence for one in found]).sum(axis=0, dtype=np.int64)
         return cls(data.name, members, int(np.count_nonzero(controls)), len(controls))
 
     def predicted(self, listed: Removals, upto: Sequence[int]) -> Predicted:

@@ -83,7 +83,7 @@ def _model(context: Context, one: MeasuredCheckpoint) -> ChainModel:
 def _rows(one: DatasetChain) -> list[int]:
     """The leaked records, the clearest first: named ones by how far they rose in that step."""
     leaked = np.flatnonzero(one.leaked)
-    clear = [_named_excess(one, row) for row in leaked]
+    clear = [_named_excess(one, int(row)) for row in leaked]
     return [int(row) for row in leaked[np.argsort(-np.array(clear), kind="stable")]]
 
 

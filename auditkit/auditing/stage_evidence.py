@@ -74,7 +74,7 @@ def _controls_out(one: MeasuredCheckpoint, data: PreparedDataset) -> float | Non
     return float(found.mean()) if found.size else None
 
 
-def _keys(one: MeasuredCheckpoint, data: PreparedDataset) -> list[tuple[str, str, str]]:
+def _keys(one: MeasuredCheckpoint, data: PreparedDataset) -> list[tuple[str, str, View]]:
     return [(attack.label, data.name, data.views[0]) for attack in one.context.policy.prefix_attacks]
 
 

@@ -166,20 +166,19 @@ def _read_by(ledger: Path) -> dict[tuple[str, int], tuple[str, ...]]:
 
 
 def _rows(verdicts: Sequence[_Verdict]) -> list[NamedRight]:
-    rows = [_row(verdicts, "", "", lambda _: True)]
+    rows = [_row(verdicts, "", "")]
     for dataset in dict.fromkeys(one.dataset for one in verdicts):
-        rows.append(_row(verdicts, dataset, "", lambda one, d=dataset: one.dataset == d))
-        for repeats in sorted({one.repeats for one in verdicts if one.dataset == dataset}):
+        of_dataset = [one for one in verdicts if one.dataset == dataset]
+        rows.append(_row(of_dataset, dataset, ""))
+        for repeats in sorted({one.repeats for one in of_dataset}):
             label = f"seen {repeats} time{'s' if repeats > 1 else ''}"
-            chosen = lambda one, d=dataset, r=repeats: (one.dataset, one.repeats) == (d, r)  # noqa: E731
-            rows.append(_row(verdicts, dataset, label, chosen))
+            rows.append(_row([one for one in of_dataset if one.repeats == repeats], dataset, label))
     return rows
 
 
-def _row(verdicts: Sequence[_Verdict], dataset: str, group: str, of: Callable[[_Verdict], bool]) -> NamedRight:
-    chosen = [one for one in verdicts if of(one)]
-    named, right = sum(bool(one.named) for one in chosen), sum(one.right for one in chosen)
-    return NamedRight(dataset=dataset, group=group, leaked=len(chosen), named=named, right=right)
+def _row(verdicts: Sequence[_Verdict], dataset: str, group: str) -> NamedRight:
+    named, right = sum(bool(one.named) for one in verdicts), sum(one.right for one in verdicts)
+    return NamedRight(dataset=dataset, group=group, leaked=len(verdicts), named=named, right=right)
 
 
 def _how(verdicts: Sequence[_Verdict]) -> dict[str, dict[str, int]]:
