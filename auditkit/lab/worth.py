@@ -119,7 +119,7 @@ def _usable(run: CalibrationRun) -> list[Extraction]:
 def _leak(run: CalibrationRun, dataset: str) -> list[Estimate]:
     """The audit's own figures of the dataset under the attack, in the widest view."""
     wanted = ("string_memorisation_rate", "adjusted_coverage", "adjusted_semantic_rate")
-    found = [one for one in run.report.estimates if one.dataset == dataset and one.attack == run.attack.label]
+    found = [one for one in run.report.arms[0].estimates if one.dataset == dataset and one.attack == run.attack.label]
     return [next(one for one in found if one.metric == name) for name in wanted if any(o.metric == name for o in found)]
 
 
