@@ -13,6 +13,7 @@ import numpy.typing as npt
 from auditkit.auditing.checkpoints import MeasuredCheckpoint
 from auditkit.auditing.likelihoods import stored_rows
 from auditkit.auditing.prepare import PreparedDataset
+from auditkit.records import View
 from auditkit.scoring.stage_rises import Excess, Named, Rises, excess_over_controls, named_stages
 
 Floats = npt.NDArray[np.float64]

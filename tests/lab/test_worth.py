@@ -14,7 +14,6 @@ from auditkit.lab.recipe_file import LoadedRecipe, load_recipe
 from auditkit.lab.worth import recovered_of, run_seed, worth
 from auditkit.lab.worth_result import FILE_NAME, LabWorth
 
-
 RECIPE = """\
 version: 1
 name: nano
