@@ -67,7 +67,8 @@ def dataset_chain(chain: Sequence[MeasuredCheckpoint], data: PreparedDataset) ->
 
 def _came_out(one: MeasuredCheckpoint, data: PreparedDataset) -> Flags:
     """(n,) the members that any attack on this checkpoint reached."""
-    return np.stack([one.scores.coverage[key].members.record_hit for key in _keys(one, data)]).any(axis=0)
+    hits = [one.scores.coverage[key].members.record_hit for key in _keys(one, data)]
+    return np.asarray(np.logical_or.reduce(hits), np.bool_)
 
 
 def _controls_out(one: MeasuredCheckpoint, data: PreparedDataset) -> float | None:

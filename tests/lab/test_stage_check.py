@@ -48,6 +48,7 @@ def family(loaded: LoadedRecipe, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return folder
 
 
+@pytest.mark.slow
 def test_the_stage_that_taught_a_record_is_named(family: Path, tmp_path: Path) -> None:
     """The later stage's records, and what is left of the earlier's, are told apart by their rises alone."""
     done = CliRunner().invoke(lab, ["stages", str(family), "--out", str(tmp_path), "--quiet"], catch_exceptions=False)
@@ -61,6 +62,7 @@ def test_the_stage_that_taught_a_record_is_named(family: Path, tmp_path: Path) -
     assert (tmp_path / "stages.md").read_text() == done.output
 
 
+@pytest.mark.slow
 def test_a_removal_is_held_against_its_prediction(family: Path, tmp_path: Path) -> None:
     arguments = ["removal", str(family), "--out", str(tmp_path), "--dataset", "second", "--quiet"]
     done = CliRunner().invoke(lab, arguments, catch_exceptions=False)
@@ -74,6 +76,7 @@ def test_a_removal_is_held_against_its_prediction(family: Path, tmp_path: Path) 
         CliRunner().invoke(lab, arguments, catch_exceptions=False)
 
 
+@pytest.mark.slow
 def test_a_rebuild_takes_over_what_comes_before(family: Path, loaded: LoadedRecipe, tmp_path: Path) -> None:
     last = rebuild(loaded, family, tmp_path, 1, without={"second": frozenset({0, 1, 2})})
     assert last == tmp_path / "models" / "two"
