@@ -12,6 +12,7 @@ from auditkit.errors import MissingExtraError, PolicyError, Problem
 from auditkit.policy.schema import Policy, Worth
 from auditkit.training.examples import read_replay
 from auditkit.training.libraries import adapter_library, training_libraries
+from auditkit.worth.languages import speaks
 from auditkit.worth.section import WorthRecipe
 from auditkit.worth.tasks import read_tasks
 from auditkit.worth.training import of_records
@@ -26,7 +27,7 @@ def check_worth(policy: Policy) -> None:
 
     Raises:
         DataError: a file of tasks or of plain text cannot be read, or a line of it is none such.
-        AuditkitError: a task of worth.lm_eval that is not known, or whose data are not here.
+        AuditkitError: a task of worth.lm_eval that is not known, or whose data are not here; an unknown language.
         MissingExtraError: a library is missing.
     """
     section = policy.worth
@@ -34,6 +35,8 @@ def check_worth(policy: Policy) -> None:
         return
     for what, extra in missing_for_worth(policy):
         raise MissingExtraError(what, extra)
+    if section.filter.languages:
+        speaks(section.filter.languages, section.filter.language_confidence)
     check_worth_files(policy, section)
     if section.lm_eval:
         check_lm_eval(section.lm_eval, policy.seed)
@@ -104,6 +107,8 @@ def missing_for_worth(policy: Policy) -> Iterator[tuple[str, str]]:
         yield "what `worth` trains with", "lab"
     if section.lm_eval and find_spec("lm_eval") is None:
         yield "lm-evaluation-harness", "lm-eval"
+    if section.filter.languages and find_spec("py3langid") is None:
+        yield "py3langid, which tells languages apart,", "languages"
 
 
 def what_worth_takes(policy: Policy, datasets: Sequence[PreparedDataset], parameters: int) -> tuple[str, float]:

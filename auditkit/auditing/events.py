@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from auditkit.files import FILE_MODE, storage_errors
@@ -37,6 +38,7 @@ class EventLog:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._one_at_a_time = Lock()
         torn = self._drop_torn_line()
         self._previous = self._last_digest()
         if torn:
@@ -44,15 +46,15 @@ class EventLog:
 
     def append(self, event: str, **facts: Any) -> None:
         """Write one event and sync it to disk."""
-        line = json.dumps({"time": now(), "event": event, **facts, "prev": self._previous}, sort_keys=True).encode()
-        with storage_errors(self.path):
+        with self._one_at_a_time, storage_errors(self.path):
+            line = json.dumps({"time": now(), "event": event, **facts, "prev": self._previous}, sort_keys=True).encode()
             descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, FILE_MODE)
             try:
                 _write_whole(descriptor, line + b"\n")
+                self._previous = line_digest(line)  # at once: whatever interrupts the wait below, the line stands
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
-        self._previous = line_digest(line)
 
     @property
     def head(self) -> str:

@@ -60,7 +60,9 @@ class SideIndexes:
         choice = self._choice(side, vectors)
         workers = self._context.workers("score") if choice.kind == "exact" else None
         kept = self._context.run.work / f"search-{attack}+{self.sides.dataset.name}+{self.sides.view}+{side}"
-        far = workers and searched_elsewhere(workers, vectors, queries, threshold, kept, choice.reason)
+        far = workers and searched_elsewhere(
+            workers, vectors, queries, threshold, kept, choice.reason, self._context.progress
+        )
         if far:
             return far
         return (self.members if side == "members" else self.controls).search(queries, threshold)

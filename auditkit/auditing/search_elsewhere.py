@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from auditkit.auditing.progress import Progress, Silent
 from auditkit.auditing.shards import Sharded, Unit, ranges
 from auditkit.engines.base import Cluster, Work
 from auditkit.files import replacing
@@ -53,8 +55,14 @@ def _compared(search: Search, queries: Vectors, rows: Vectors) -> Arrays:
     }
 
 
-def searched_elsewhere(  # noqa: PLR0917 - what is compared with what, by whom, and where it is kept
-    workers: Cluster, vectors: Vectors, queries: Vectors, threshold: float | None, kept: Path, reason: str
+def searched_elsewhere(  # noqa: PLR0917 - what is compared with what, by whom, where it is kept, and who is told
+    workers: Cluster,
+    vectors: Vectors,
+    queries: Vectors,
+    threshold: float | None,
+    kept: Path,
+    reason: str,
+    progress: Progress | None = None,
 ) -> Search | None:
     """A search that is done already, a part on disk for each block of queries and each shard.
 
@@ -65,6 +73,7 @@ def searched_elsewhere(  # noqa: PLR0917 - what is compared with what, by whom, 
         threshold: from which a pair is a hit.
         kept: beginning of the parts' names; a part that is there is not asked for again.
         reason: why exact search was chosen.
+        progress: who is told how many shards were compared with how many blocks of queries.
 
     Returns:
         What found them; None where there is too little to be worth a worker's start.
@@ -72,11 +81,14 @@ def searched_elsewhere(  # noqa: PLR0917 - what is compared with what, by whom, 
     units = Units(kept, ranges(len(vectors), workers.rows_a_shard()), ranges(len(queries), workers.texts_a_unit()))
     if units.count < 2:
         return None
-    units.fill(
-        workers,
-        lambda shards, blocks: _Comparing(shards, blocks, threshold),
-        (lambda rows: np.array(vectors[rows]), lambda rows: np.array(queries[rows])),
-    )
+    label = f"compare on workers, {kept.name.removeprefix('search-')}"
+    with (progress or Silent()).stage(label, units.count, "parts", units.finished) as stage:
+        units.fill(
+            workers,
+            lambda shards, blocks: _Comparing(shards, blocks, threshold),
+            (lambda rows: np.array(vectors[rows]), lambda rows: np.array(queries[rows])),
+            lambda _: stage.advance(1),
+        )
     return _Found(units, len(vectors), reason)
 
 
@@ -95,6 +107,12 @@ class Units:
     def count(self) -> int:
         """How many there are."""
         return len(self.shards) * len(self.blocks)
+
+    @property
+    def finished(self) -> int:
+        """How many an earlier process made."""
+        pairs = product(range(len(self.shards)), range(len(self.blocks)))
+        return sum(self.part(*pair).exists() for pair in pairs)
 
     def part(self, shard: int, block: int) -> Path:
         """Where one is kept; other sizes have other names."""

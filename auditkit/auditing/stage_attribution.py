@@ -56,9 +56,9 @@ def _section(context: Context, chain: Sequence[MeasuredCheckpoint], found: Seque
     return StageAttribution(
         checkpoints=[_model(context, one) for one in chain],
         under=[reading.under for reading in chain[0].readings],
-        steps=[step for one in found for step in _steps(chain, one)],
+        steps=[step for one in found if one.judged for step in _steps(chain, one)],
         datasets=[_dataset(chain, one) for one in found],
-        leaks=_leaks(found),
+        leaks=_leaks([one for one in found if one.judged]),
         records=[_record(context, chain, one, row) for one in found for row in _rows(one)[:cap]],
         records_total=sum(int(one.leaked.sum()) for one in found),
         fewer=[one.checkpoint.name for one in chain if _generations(one) < _generations(chain[-1])],

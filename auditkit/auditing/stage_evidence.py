@@ -20,6 +20,7 @@ Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 Index = npt.NDArray[np.int64]
 
+NO_THRESHOLD = "it has no threshold, so that nothing says which of its records leaked"
 FEW_CONTROLS = "too few of its controls could be read to say that a rise is rarer than 1 in 100"
 
 
@@ -41,6 +42,11 @@ class DatasetChain:
     reason: str = ""
 
     @property
+    def judged(self) -> bool:
+        """Whether a threshold says what leaked."""
+        return self.reason != NO_THRESHOLD
+
+    @property
     def leaked(self) -> Flags:
         """(n,) what came out of the candidate."""
         return np.asarray(self.out[-1])
@@ -54,11 +60,13 @@ class DatasetChain:
 def dataset_chain(chain: Sequence[MeasuredCheckpoint], data: PreparedDataset) -> DatasetChain:
     """Everything that the chain's evidence holds of one dataset."""
     out = np.array([_came_out(one, data) for one in chain])
+    nothing = Named(np.full(out.shape[1], -1, np.int64), np.full(out.shape[1], "unread"))
+    if chain[-1].scores.calibrations[data.name, data.views[0]].threshold is None:
+        return DatasetChain(data, out, [None] * len(chain), None, [], nothing, NO_THRESHOLD)
     controls = [_controls_out(one, data) for one in chain]
     levels, lengths = _levels(chain, data)
     found = [excess_over_controls(rises, *lengths) for rises in _rises(levels)]
     if any(one is None for one in found):
-        nothing = Named(np.full(out.shape[1], -1, np.int64), np.full(out.shape[1], "unread"))
         return DatasetChain(data, out, controls, None, [], nothing, FEW_CONTROLS)
     first, *steps = [one for one in found if one is not None]
     first_out = np.where(out.any(axis=0), out.argmax(axis=0), -1)

@@ -84,7 +84,7 @@ class GeminiChat(ChattingModel):
 
 def _used(usage: Any) -> Spent | None:
     """As the API bills: thoughts are output. What is below nothing counts as nothing."""
-    if usage is None:
+    if usage is None or usage.prompt_token_count is None:
         return None
     told = (usage.prompt_token_count, usage.candidates_token_count, usage.thoughts_token_count)
     prompt, candidates, thoughts = (max(0, count or 0) for count in told)

@@ -173,4 +173,7 @@ def _of_status(error: Any) -> Failure:
 
 
 def _spent(usage: Usage | None) -> Spent | None:
-    return one_request(usage.prompt_tokens, usage.completion_tokens or 0) if usage else None
+    """None where the server does not say both counts: then the dearest is billed. A count of null is none written."""
+    if usage is None or not set(Usage.model_fields) <= usage.model_fields_set:
+        return None
+    return one_request(usage.prompt_tokens, usage.completion_tokens or 0)

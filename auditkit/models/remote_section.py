@@ -87,9 +87,15 @@ class RemoteBackend(ModelBackend):
     def _whole(self) -> Self:
         if self.api_key is None and self.external:
             raise ValueError("'api_key' is needed (env:NAME): the server is not on this machine")
-        if self.budget and self.budget.usd is not None and not self._prices.input + self._prices.output:
-            raise ValueError("'budget.usd' needs the prices: usd_per_million_input_tokens and ..._output_tokens")
+        if self.budget and self.budget.usd is not None and not self._priced:
+            raise ValueError("'budget.usd' needs both prices: usd_per_million_input_tokens and ..._output_tokens")
         return self
+
+    @property
+    def _priced(self) -> bool:
+        """Whether both prices are given, and one is above 0: a price that was forgotten is not free of charge."""
+        given = {"usd_per_million_input_tokens", "usd_per_million_output_tokens"} <= self.model_fields_set
+        return given and self._prices.input + self._prices.output > 0
 
     @property
     @abstractmethod

@@ -114,7 +114,8 @@ class Process:
     def start(cls, settings: Settings, number: int, of: int) -> Process:
         """Start process ``number`` of ``of``; its answer to the settings is yet to be received."""
         ours, theirs = Pipe()
-        command = [sys.executable, "-m", CHILD, str(theirs.fileno())]
+        # -P: what lies in the folder that auditkit was called from, perhaps a model's, is no module
+        command = [sys.executable, "-P", "-m", CHILD, str(theirs.fileno())]
         with theirs, tempfile.TemporaryFile() as log:  # what the engine prints is nobody's business
             child = subprocess.Popen(  # noqa: S603 - our own program, no shell
                 command,
@@ -203,7 +204,7 @@ class Engine:
 
     def read(self, texts: Sequence[Ids], start: int, asked: Asked) -> list[Arrays]:
         """For each text the fields of ``Scores`` as arrays, one number a token behind the first ``start``."""
-        size = -(-len(texts) // len(self.processes))
+        size = max(1, -(-len(texts) // len(self.processes)))  # of no texts there is no order
         orders = [Reading(list(texts[at : at + size]), start, asked) for at in range(0, len(texts), size)]
         return [scores for part in self._answers(orders, None) for scores in part]
 

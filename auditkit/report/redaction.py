@@ -19,7 +19,7 @@ from auditkit.report.base import (
     Table,
 )
 from auditkit.report.differences import Marked, differences
-from auditkit.report.scored import Attribution
+from auditkit.report.scored import Attribution, Removal
 from auditkit.report.span_marks import finding_differences
 from auditkit.report.stage_attribution import StageAttribution
 
@@ -168,11 +168,16 @@ def _redacted_tags(attribution: Attribution) -> Attribution:
         group.model_copy(update={"name": names.get(group.name, "")}) if group.by == "tag" else group
         for group in attribution.groups
     ]
-    removals = [
-        removal.model_copy(update={"tags": [names[tag] for tag in removal.tags if tag in names]})
-        for removal in attribution.removals
-    ]
+    removals = [_redacted_removal(removal, names) for removal in attribution.removals]
     return attribution.model_copy(update={"groups": groups, "removals": removals})
+
+
+def _redacted_removal(removal: Removal, names: Mapping[str, str]) -> Removal:
+    """Its likelihood in few figures: in full, whoever has the weights could hold a guess against it."""
+    likely = removal.extraction_probability
+    shown = None if likely is None else _coarse(likely)
+    tags = [names[tag] for tag in removal.tags if tag in names]
+    return removal.model_copy(update={"tags": tags, "extraction_probability": shown})
 
 
 def _redacted_arm(arm: Arm, already: bool) -> Arm:

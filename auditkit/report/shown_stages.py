@@ -91,7 +91,9 @@ def stage_sentences(report: AuditReport) -> list[str]:
 def _sentences(found: StageAttribution) -> Iterator[str]:
     leaked = sum(one.leaked for one in found.datasets)
     if not leaked:
-        yield "No record leaked, so there is no stage to name."
+        if found.leaks:
+            yield "No record leaked, so there is no stage to name."
+        yield from (f"{one.dataset}: {one.reason}." for one in found.datasets if one.reason)
         return
     named = sum(one.named for one in found.datasets)
     counts = {one.name: 0 for one in found.checkpoints}

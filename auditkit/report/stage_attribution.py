@@ -33,7 +33,7 @@ class StageStep(Part):
 
     ``came_out``: how many of the records that leak in the end came out of it by then or later again; ``named``: how
     many are said to have been learnt there. Rises are in nats a token, and of the step that led to the checkpoint; the
-    first has none. ``line``: the excess that 99 % of the controls stay below, in nats a token of a usual control.
+    first has none.
     """
 
     dataset: str

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -82,3 +85,26 @@ def test_a_line_longer_than_what_is_read_at_once_ends_a_log_as_well(tmp_path: Pa
     reopened.append("closed")
     assert check_chain(log.path) == []
     assert reopened.recorded("torn_line_dropped")[0]["bytes"] == 2 * END_BYTES
+
+
+def test_what_interrupts_the_sync_does_not_break_the_chain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = EventLog(tmp_path / "events.jsonl")
+    log.append("started")
+
+    def interrupted(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(os, "fsync", interrupted)
+        log.append("sampled")
+    log.append("closed")
+    assert check_chain(log.path) == []
+    assert [line["event"] for line in _lines(log.path)] == ["started", "sampled", "closed"]
+
+
+def test_threads_append_to_one_chain(tmp_path: Path) -> None:
+    log = EventLog(tmp_path / "events.jsonl")
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda number: log.append("asked", number=number), range(200)))
+    log.append("closed")
+    assert check_chain(log.path) == [] and log.count("asked") == 200

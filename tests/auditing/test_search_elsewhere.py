@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
+from auditkit.auditing.progress import Silent
 from auditkit.auditing.search_elsewhere import searched_elsewhere
 from auditkit.scoring.base import Search, Vectors
 from auditkit.scoring.coverage import Coverage, CoverageResult
@@ -66,3 +71,23 @@ def test_a_single_unit_is_not_worth_a_worker(tmp_path: Path) -> None:
     workers = Inline(100, 100)
     assert searched_elsewhere(workers, _vectors(40, 1), _vectors(60, 2), 0.9, tmp_path / "search", "") is None
     assert workers.asked == []
+
+
+def test_it_is_told_how_far_it_is(tmp_path: Path) -> None:
+    """By whoever goes on, only of what is left."""
+    told: list[tuple[int, int, int]] = []
+
+    class Listener(Silent):
+        @contextmanager
+        def stage(self, name: str, total: int, unit: str, done: int = 0) -> Iterator[Any]:
+            advanced: list[int] = []
+            try:
+                yield SimpleNamespace(advance=lambda more, tokens=0: advanced.append(more))
+            finally:
+                told.append((total, done, sum(advanced)))
+
+    queries, records = _vectors(60, 1), _vectors(40, 2)
+    with pytest.raises(KeyboardInterrupt):
+        searched_elsewhere(Inline(10, 20, fail_after=5), records, queries, 0.9, tmp_path / "search", "", Listener())
+    searched_elsewhere(Inline(10, 20), records, queries, 0.9, tmp_path / "search", "", Listener())
+    assert told == [(12, 0, 5), (12, 5, 7)]

@@ -20,6 +20,7 @@ from auditkit.auditing.progress import Silent
 from auditkit.errors import PolicyError
 from auditkit.models.scripted import ScriptedModel
 from auditkit.records import Generation, SamplingRequest
+from auditkit.report.shown_stages import stage_sentences
 from auditkit.report.stage_attribution import StageAttribution, StageStep
 from tests.auditing.audited import CONTROLS, MEMBERS, OTHERS, policy, project, said
 
@@ -184,3 +185,16 @@ def test_few_controls_name_nothing_and_say_so(tmp_path: Path) -> None:
     assert report.stages is not None
     (dataset,) = report.stages.datasets
     assert dataset.leaked > 0 and dataset.named == 0 and "too few" in dataset.reason
+
+
+def test_without_a_threshold_nothing_is_said_of_what_leaked(tmp_path: Path) -> None:
+    """Enough controls to tell stages apart, and too few to set a threshold that one in a hundred reaches."""
+    folder = project(tmp_path, ROWS)
+    (folder / "controls.jsonl").write_text("".join(json.dumps(row) + "\n" for row in CONTROLS[:150]))
+    content = _content(gate=[{"metric": "string_memorisation_rate", "max": 0.05}])
+    content["scoring"] = {"semantic_threshold": {"calibrate_fpr": 0.01}}
+    report = runner.start(load_policy(_write(folder, content)), folder / "out", Silent()).report
+    assert report.stages is not None and report.calibration[0].threshold is None
+    (dataset,) = report.stages.datasets
+    assert "no threshold" in dataset.reason and not report.stages.leaks and not report.stages.steps
+    assert stage_sentences(report) == [f"sft: {dataset.reason}."]

@@ -141,7 +141,14 @@ def test_the_report_can_say_who_judged_and_for_how_much(tmp_path: Path, server: 
 
 
 def test_what_a_judge_may_cost_is_said_before(server: OpenAIServer) -> None:
-    rules = section(asked(server) | {"usd_per_million_input_tokens": 10.0, "budget": {"usd": 1.0}})
+    rules = section(
+        asked(server)
+        | {
+            "usd_per_million_input_tokens": 10.0,
+            "usd_per_million_output_tokens": 0.0,
+            "budget": {"usd": 1.0},
+        }
+    )
     assert rules.judge is not None
     told, warning = what_the_judge_costs(rules.judge, 1000)
     assert told.startswith("judge: at most about 1,006 requests")

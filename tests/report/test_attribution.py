@@ -101,6 +101,13 @@ def test_tags_are_data_and_owners_are_not(tmp_path: Path) -> None:
     assert not any(tag in written for tag in SECRET_TAGS)
 
 
+def test_a_redacted_likelihood_confirms_no_guess() -> None:
+    """Whoever has the weights can compute it of a guess: to the last digit it would be a fingerprint."""
+    likely = attribution(removals=[removal(0, extraction_probability=0.012345678901234567)])
+    found = redact(small_report(attribution=likely)).attribution
+    assert found is not None and found.removals[0].extraction_probability == 0.012
+
+
 def test_without_leaks_nothing_is_to_be_removed(tmp_path: Path) -> None:
     clean = attribution(groups=[group("dataset", "sft-support", 0)], groups_total=1, removals=[], removals_total=0)
     full, redacted = pages(tmp_path, clean)

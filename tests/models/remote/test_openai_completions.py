@@ -187,6 +187,18 @@ def test_an_answer_that_tells_nothing_of_use_was_paid_for(server: OpenAIServer, 
     assert meter.spent == Spent(1, 40, 2)
 
 
+@pytest.mark.parametrize("usage", [{}, {"prompt_tokens": 40}, {"total_tokens": 42}])
+def test_counts_that_a_server_keeps_to_itself_are_the_dearest(
+    server: OpenAIServer, section: Section, usage: dict[str, int]
+) -> None:
+    choice = {"index": 0, "text": "x", "finish_reason": "stop"}
+    server.decide = lambda _: Canned(body={"choices": [choice], "model": MODEL, "usage": usage})
+    meter = Meter()
+    with section(n=1).metered(meter).open("candidate") as model:
+        model.sample(SamplingRequest("attack", model.template_prefix(""), Sampler(max_new_tokens=32), 1, 7, 0))
+    assert meter.spent.output_tokens >= 32 and meter.spent.input_tokens > 0  # of both turns, all that may be written
+
+
 @pytest.mark.parametrize("way", ["echo", "prompt_logprobs"])
 def test_what_was_read_is_not_asked_for_again_by_the_process_that_goes_on(
     server: OpenAIServer, section: Section, tmp_path: Path, way: str
@@ -240,6 +252,7 @@ def test_the_identity_is_of_the_address_and_says_so(section: Section) -> None:
         ({"base_url": "https://example.com/v1"}, "api_key"),
         ({"base_url": "ftp://127.0.0.1"}, "https"),
         ({"budget": {"usd": 1.0}}, "prices"),
+        ({"budget": {"usd": 1.0}, "usd_per_million_input_tokens": 1.0}, "both prices"),
         ({"logprobs": "echo", "api": "chat"}, "completions"),
         ({"logprobs": "prompt_logprobs", "server": "openai"}, "vllm"),
         ({"api_key": "sk-1234"}, "pattern"),
